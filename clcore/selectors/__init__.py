@@ -1,0 +1,1 @@
+"""Named selection methods, one file each; the file name is the method's name."""
