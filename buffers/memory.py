@@ -1,0 +1,466 @@
+"""A bounded memory over a stream: what every buffer can do, with or without Avalanche.
+
+A memory is a store and an admission rule. `add` checks the rows at the door, asks the rule where
+each goes, and writes the admitted ones; `sample` asks a retrieval rule which rows to read. The
+random numbers of both come from the memory's own generator.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from buffers.exemplars import Exemplars
+from buffers.files import read_state, write_state
+from buffers.retrieval import Retrieval, retrieval_rule
+from buffers.store import ExemplarStore
+from clcore import Cost
+from clcore.errors import ArgumentError, FormatError
+
+Transform = Callable[[Tensor], Tensor]
+
+
+class Incoming:
+    """Rows offered to a memory; x is read only where it is asked for.
+
+    Attributes:
+        y: Class labels `[n]` int64, on the CPU.
+        task: Task labels `[n]` int64, on the CPU.
+        columns: Further columns `[n, ...]`; a rule may add those that it owns.
+        weight: Weights `[n]`, or None for ones.
+        agent: The Avalanche strategy that is learning, where there is one.
+    """
+
+    __slots__ = ("_read", "agent", "columns", "evaluate", "task", "weight", "y")
+
+    def __init__(
+        self,
+        read: Tensor | Callable[[Tensor | None], Tensor],
+        y: Tensor,
+        task: Tensor,
+        columns: dict[str, Tensor],
+        weight: Tensor | None = None,
+        agent: Any = None,
+        evaluate: Transform | None = None,
+    ) -> None:
+        self._read = read
+        self.y = y
+        self.task = task
+        self.columns = columns
+        self.weight = weight
+        self.agent = agent
+        self.evaluate = evaluate
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def x(self, rows: Tensor | None = None) -> Tensor:
+        """Samples as they will be stored, `[m, ...]`; all of them if `rows` is None."""
+        if isinstance(self._read, Tensor):
+            return self._read if rows is None else self._read[rows]
+        return self._read(rows)
+
+    def inputs(self, rows: Tensor | None = None) -> Tensor:
+        """Samples as the model wants them in evaluation, `[m, ...]`."""
+        x = self.x(rows)
+        return x if self.evaluate is None else self.evaluate(x)
+
+
+class Memory(ABC):
+    """A bounded memory with an admission rule.
+
+    Args:
+        max_size: Budget in exemplars.
+        max_bytes: Budget in bytes instead; the number of exemplars follows from the first rows.
+        seed: Seed of the memory's own generator.
+        device: Where the exemplars live.
+        transform: Applied to the samples that are drawn, batched: uint8 to float, normalising,
+            augmenting. Buffers that are filled by Avalanche take the stream's if this is None.
+
+    Raises:
+        ArgumentError: Neither or both budgets given, or one that is not positive.
+    """
+
+    owned_columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that the admission rule itself writes."""
+
+    def __init__(
+        self,
+        max_size: int | None = None,
+        *,
+        max_bytes: int | None = None,
+        seed: int = 0,
+        device: str | torch.device = "cpu",
+        transform: Transform | None = None,
+    ) -> None:
+        if (max_size is None) == (max_bytes is None):
+            raise ArgumentError(
+                f"max_size, max_bytes: got {max_size!r} and {max_bytes!r}; give exactly one, a "
+                "number of exemplars or of bytes"
+            )
+        _positive("max_size", max_size)
+        _positive("max_bytes", max_bytes)
+        self.max_size: int | None = max_size
+        self.max_bytes = max_bytes
+        self.device = torch.device(device)
+        self.transform = transform
+        self.eval_transform: Transform | None = None
+        self.generator = torch.Generator().manual_seed(seed)
+        self.seen = 0
+        """Rows offered so far."""
+        self.replaced = 0
+        """Exemplars overwritten or dropped so far."""
+        self.cost = Cost()
+        """Spent on deciding what to keep."""
+        self._store: ExemplarStore | None = (
+            None if max_size is None else ExemplarStore(max_size, device)
+        )
+
+    # -- what is there ---------------------------------------------------------------------
+
+    @property
+    def store(self) -> ExemplarStore:
+        """The table of exemplars.
+
+        Raises:
+            ArgumentError: The budget is in bytes and no row was seen yet.
+        """
+        if self._store is None:
+            raise ArgumentError("max_bytes: how many exemplars fit is known after the first `add`")
+        return self._store
+
+    @property
+    def capacity(self) -> int | None:
+        """Number of exemplars that fit; None while a budget in bytes has seen no row."""
+        return None if self._store is None else self._store.capacity
+
+    def __len__(self) -> int:
+        return 0 if self._store is None else self._store.size
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the exemplars' tensors, unused rows included."""
+        return 0 if self._store is None else self._store.nbytes
+
+    def class_counts(self) -> dict[int, int]:
+        """How many exemplars of each class are held."""
+        return {} if self._store is None else _counts(self._store.y)
+
+    def task_counts(self) -> dict[int, int]:
+        """How many exemplars of each task are held."""
+        return {} if self._store is None else _counts(self._store.task)
+
+    def ages(self) -> Tensor:
+        """Rows offered since each exemplar was admitted, `[len]` int64."""
+        return self.seen - self.store.born if len(self) else torch.empty(0, dtype=torch.int64)
+
+    # -- writing ---------------------------------------------------------------------------
+
+    def add(
+        self,
+        x: Tensor,
+        y: Tensor,
+        task: Tensor | int | None = None,
+        *,
+        weight: Tensor | None = None,
+        **columns: Tensor,
+    ) -> Tensor:
+        """Offer a batch of rows; the admission rule decides which are kept.
+
+        Args:
+            x: Samples `[n, ...]`: images (uint8 stays uint8), float vectors or integer tokens.
+            y: Class labels `[n]`, integers from 0.
+            task: Task labels `[n]`, or one for all; 0 if None.
+            weight: How much data each row stands for, `[n]`; ones if None.
+            **columns: Further columns to keep with each row, `[n, ...]` (logits, features, …).
+
+        Returns:
+            The store row that each was written to, `[n]` int64; -1 for those not kept.
+
+        Raises:
+            ArgumentError: Shapes, types or labels are wrong, or x holds NaN or infinity.
+        """
+        y, task = _checked(x, y, task)
+        for name, rows in columns.items():
+            if not isinstance(rows, Tensor) or len(rows) != len(y):
+                raise ArgumentError(f"{name}: one row for each of the {len(y)} samples is needed")
+        return self._take(Incoming(x, y, task, columns, weight))
+
+    def _take(self, incoming: Incoming) -> Tensor:
+        """Let the rule decide about checked rows and write those that it admits."""
+        started = time.perf_counter()
+        if self._store is None:
+            self._open_store(incoming)
+        store = self.store
+        if store.size:
+            self._check_fit(incoming)
+        slots = self._admit(incoming)
+        taken = torch.nonzero(slots >= 0).view(-1)
+        if len(taken):
+            before = store.size
+            everything = len(taken) == len(slots)
+            rows = None if everything else taken
+            y, task = (
+                (incoming.y, incoming.task)
+                if everything
+                else (
+                    incoming.y[taken],
+                    incoming.task[taken],
+                )
+            )
+            weight = incoming.weight
+            store.put(
+                slots if everything else slots[taken],
+                incoming.x(rows),
+                torch.stack((y, task, taken + self.seen), dim=1),
+                weight if weight is None or everything else weight[taken],
+                {
+                    name: column if everything else column[taken]
+                    for name, column in incoming.columns.items()
+                },
+            )
+            self.replaced += len(taken) - (store.size - before)
+        self.seen += len(slots)
+        self.cost += Cost(seconds=time.perf_counter() - started)
+        return slots
+
+    @abstractmethod
+    def _admit(self, incoming: Incoming) -> Tensor:
+        """Decide where each offered row goes.
+
+        May drop or move stored rows first (`store.reorder`), and may add the columns that the
+        rule owns to `incoming.columns`.
+
+        Args:
+            incoming: The rows; `self.seen` still counts those before them only.
+
+        Returns:
+            `[n]` int64 store rows, -1 for rows not kept; none twice, no hole left.
+        """
+
+    def _open_store(self, incoming: Incoming) -> None:
+        assert self.max_bytes is not None
+        first = torch.zeros(1, dtype=torch.int64)
+        columns = {name: column[:1] for name, column in incoming.columns.items()}
+        columns |= dict.fromkeys(self.owned_columns, first)
+        row = ExemplarStore.row_bytes(incoming.x(first), columns)
+        if self.max_bytes < row:
+            raise ArgumentError(
+                f"max_bytes: got {self.max_bytes}, but one exemplar takes {row} bytes"
+            )
+        self.max_size = self.max_bytes // row
+        self._store = ExemplarStore(self.max_size, self.device)
+
+    def _check_fit(self, incoming: Incoming) -> None:
+        store = self.store
+        own = {name: store.extra[name] for name in self.owned_columns if name in store.extra}
+        if isinstance(incoming._read, Tensor):
+            store.check(incoming._read, {**own, **incoming.columns})
+        else:
+            store.check(incoming.x(torch.zeros(1, dtype=torch.int64)), {**own, **incoming.columns})
+
+    # -- reading ---------------------------------------------------------------------------
+
+    def sample(self, n: int, retrieval: str | Retrieval = "uniform", **context: Any) -> Exemplars:
+        """Draw exemplars.
+
+        Args:
+            n: How many; all are returned if the memory holds fewer.
+            retrieval: Which to draw: the name of a rule in `buffers/retrieval`, or one of your
+                own.
+            **context: Passed to the rule (a model, the incoming batch), for rules that need it.
+
+        Returns:
+            The exemplars, x after the memory's transform.
+
+        Raises:
+            ArgumentError: `n` is not positive, or the memory is empty.
+        """
+        if n < 1:
+            raise ArgumentError(f"n: got {n!r}; a positive number of exemplars is needed")
+        if len(self) == 0:
+            raise ArgumentError("sample: the memory is empty; `add` rows first")
+        rule = retrieval_rule(retrieval)
+        return self.read(rule.draw(self, n, **context))
+
+    def read(self, rows: Tensor, *, transform: Transform | bool | None = True) -> Exemplars:
+        """Read given rows.
+
+        Args:
+            rows: Rows of the store, `[m]` int64.
+            transform: True for the memory's own, None or False for none, or one to use instead.
+        """
+        store = self.store
+        assert store.x is not None
+        index = rows if rows.device == store.device else rows.to(store.device)
+        x = store.x.index_select(0, index)
+        apply = self.transform if transform is True else transform
+        if callable(apply):
+            x = apply(x)
+        y, task, _ = store.meta.index_select(0, index).unbind(1)
+        columns = {name: column.index_select(0, index) for name, column in store.extra.items()}
+        return Exemplars(x, y, task, index, store.weight.index_select(0, index), columns)
+
+    def all(self, *, transform: Transform | bool | None = True) -> Exemplars:
+        """All exemplars, in store order."""
+        if len(self) == 0:
+            raise ArgumentError("all: the memory is empty; `add` rows first")
+        return self.read(torch.arange(len(self), device=self.store.device), transform=transform)
+
+    # -- resizing and saving -----------------------------------------------------------------
+
+    def set_size(self, new_size: int) -> None:
+        """Change the budget in exemplars; shrinking drops exemplars by the method's own rule.
+
+        Raises:
+            ArgumentError: `new_size` is not positive.
+        """
+        _positive("new_size", new_size)
+        if self._store is None:
+            self._store = ExemplarStore(new_size, self.device)
+        elif new_size != self._store.capacity:
+            keep = self._keep_when_shrinking(new_size) if new_size < len(self) else None
+            rows = torch.arange(len(self)) if keep is None else keep
+            self.replaced += len(self) - len(rows)
+            self._store.reorder(rows, new_size)
+            self._after_reorder()
+        self.max_size, self.max_bytes = new_size, None
+
+    def _keep_when_shrinking(self, new_size: int) -> Tensor:
+        """Rows to keep when the budget shrinks: a uniform draw, unless the rule knows better."""
+        return torch.randperm(len(self), generator=self.generator)[:new_size].sort().values
+
+    def _after_reorder(self) -> None:  # noqa: B027 - a hook; most rules keep no row numbers
+        """Called after stored rows were moved, for rules that remember row numbers."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on: rows, counters, random and rule state.
+
+        Returns:
+            A dictionary of tensors (under `"tensors"`) and plain values.
+        """
+        tensors = {} if self._store is None else self._store.state_dict()
+        state: dict[str, Any] = {
+            "kind": type(self).__name__,
+            "capacity": self.capacity,
+            "max_bytes": self.max_bytes,
+            "seen": self.seen,
+            "replaced": self.replaced,
+            "cost": [
+                self.cost.seconds,
+                self.cost.forward_passes,
+                self.cost.backward_passes,
+                self.cost.distance_evaluations,
+            ],
+            "rule": {},
+            "tensors": {f"store.{name}": tensor for name, tensor in tensors.items()},
+        }
+        state["tensors"]["generator"] = self.generator.get_state()
+        for name, value in self._rule_state().items():
+            (state["tensors"] if isinstance(value, Tensor) else state["rule"])[
+                f"rule.{name}" if isinstance(value, Tensor) else name
+            ] = value
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a saved state, bit for bit.
+
+        Args:
+            state: As given by `state_dict` of a buffer of the same kind.
+
+        Raises:
+            FormatError: The state is of another kind of buffer, or incomplete.
+        """
+        kind = state.get("kind")
+        if kind != type(self).__name__:
+            raise FormatError(f"the state is of a {kind}, this is a {type(self).__name__}")
+        try:
+            tensors: Mapping[str, Tensor] = state["tensors"]
+            capacity = state["capacity"]
+            self._store = None
+            if capacity is not None:
+                self._store = ExemplarStore(capacity, self.device)
+                self._store.load_state_dict(_under(tensors, "store."), capacity)
+            self.max_size, self.max_bytes = capacity, state["max_bytes"]
+            self.seen, self.replaced = state["seen"], state["replaced"]
+            self.cost = Cost(*state["cost"])
+            self.generator.set_state(tensors["generator"].cpu())
+            self._load_rule_state({**state["rule"], **_under(tensors, "rule.")})
+        except KeyError as missing:
+            raise FormatError(f"the saved buffer lacks {missing}") from missing
+
+    def _rule_state(self) -> dict[str, Any]:
+        """What the admission rule remembers: tensors, or values that JSON can hold."""
+        return {}
+
+    def _load_rule_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - see _rule_state
+        """Take back what `_rule_state` gave."""
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to a safetensors file (whole or not at all)."""
+        write_state(Path(path), self.state_dict())
+
+    def load(self, path: str | Path) -> Self:
+        """Continue from a file that `save` wrote; loading runs no code from the file.
+
+        Raises:
+            FormatError: The file is damaged, foreign, of another schema or kind of buffer.
+        """
+        self.load_state_dict(read_state(Path(path)))
+        return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} of {self.capacity} exemplars, {self.seen} seen)"
+
+
+def _positive(name: str, value: int | None) -> None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ArgumentError(f"{name}: got {value!r}; a positive integer is needed")
+
+
+def _counts(labels: Tensor) -> dict[int, int]:
+    values, counts = labels.unique(return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _checked(x: Tensor, y: Tensor, task: Tensor | int | None) -> tuple[Tensor, Tensor]:
+    """Labels and tasks as int64 on the CPU, after the checks at the door."""
+    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
+        raise ArgumentError(
+            f"x, y: got {type(x).__name__} and {type(y).__name__}; tensors are needed"
+        )
+    n = len(x) if x.ndim else 0
+    if n == 0 or y.shape != (n,):
+        raise ArgumentError(
+            f"x, y: got shapes {tuple(x.shape)} and {tuple(y.shape)}; [n, ...] and [n] with at "
+            "least one row are needed"
+        )
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ArgumentError(f"y: got {y.dtype}; integer class labels are needed")
+    y = y.to("cpu", torch.int64)
+    if int(y.min()) < 0:
+        row = int(torch.nonzero(y < 0)[0])
+        raise ArgumentError(f"y: label {int(y[row])} in row {row}; labels count from 0")
+    # A sum is much cheaper than n tests; it is not finite whenever a value isn't.
+    if x.is_floating_point() and not math.isfinite(float(x.sum())):
+        bad = ~torch.isfinite(x).flatten(1).all(1) if x.ndim > 1 else ~torch.isfinite(x)
+        if bad.any():
+            raise ArgumentError(f"x: row {int(torch.nonzero(bad)[0])} holds NaN or infinity")
+    if task is None:
+        return y, torch.zeros_like(y)
+    if isinstance(task, int):
+        return y, torch.full_like(y, task)
+    if task.shape != (n,):
+        raise ArgumentError(f"task: got shape {tuple(task.shape)}; [{n}] is needed")
+    return y, task.to("cpu", torch.int64)
