@@ -156,7 +156,7 @@ class Buffer(Memory, ExemplarsBuffer):  # type: ignore[misc]  # Avalanche has no
             raise ArgumentError("agent: a strategy with a `model` is needed to record logits")
         probe = Probe(agent.model, device=getattr(agent, "device", None))
         logits = probe.logits(rows.evaluate(rows.raw()))
-        self.cost += probe.cost
+        self.spend(probe.cost)
         return {"logits": logits.detach().cpu()}
 
     def __getstate__(self) -> dict[str, Any]:

@@ -117,8 +117,8 @@ class Memory(ABC):
         """Rows offered so far."""
         self.replaced = 0
         """Exemplars overwritten or dropped so far."""
-        self.cost = Cost()
-        """Spent on deciding what to keep."""
+        self._cost = Cost()
+        self._seconds = 0.0
         self._store: ExemplarStore | None = (
             None if max_size is None else ExemplarStore(max_size, device)
         )
@@ -148,6 +148,15 @@ class Memory(ABC):
     def nbytes(self) -> int:
         """Bytes held by the exemplars' tensors, unused rows included."""
         return 0 if self._store is None else self._store.nbytes
+
+    @property
+    def cost(self) -> Cost:
+        """Spent so far on deciding what to keep."""
+        return self._cost + Cost(seconds=self._seconds)
+
+    def spend(self, cost: Cost) -> None:
+        """Count passes (and their seconds) that a rule spent outside of `add`."""
+        self._cost += cost
 
     def class_counts(self) -> dict[int, int]:
         """How many exemplars of each class are held."""
@@ -224,11 +233,13 @@ class Memory(ABC):
                 {
                     name: column if everything else column[taken]
                     for name, column in incoming.columns.items()
-                },
+                }
+                if incoming.columns
+                else None,
             )
             self.replaced += len(taken) - (store.size - before)
         self.seen += len(slots)
-        self.cost += Cost(seconds=time.perf_counter() - started)
+        self._seconds += time.perf_counter() - started
         return slots
 
     @abstractmethod
@@ -260,6 +271,11 @@ class Memory(ABC):
 
     def _check_fit(self, incoming: Incoming) -> None:
         store = self.store
+        given = incoming._read
+        if not store.extra and not incoming.columns and isinstance(given, Tensor):
+            held = store.x
+            if held is not None and given.dtype == held.dtype and given.shape[1:] == held.shape[1:]:
+                return
         own = {name: store.extra[name] for name in self.owned_columns if name in store.extra}
         if isinstance(incoming._read, Tensor):
             store.check(incoming._read, {**own, **incoming.columns})
@@ -390,7 +406,7 @@ class Memory(ABC):
                 self._store.load_state_dict(_under(tensors, "store."), capacity)
             self.max_size, self.max_bytes = capacity, state["max_bytes"]
             self.seen, self.replaced = state["seen"], state["replaced"]
-            self.cost = Cost(*state["cost"])
+            self._cost, self._seconds = Cost(*state["cost"]), 0.0
             self.generator.set_state(tensors["generator"].cpu())
             self._load_rule_state({**state["rule"], **_under(tensors, "rule.")})
         except KeyError as missing:

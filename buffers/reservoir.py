@@ -42,19 +42,19 @@ class ReservoirBuffer(Buffer):
 
     def _admit(self, incoming: Incoming) -> Tensor:
         store = self.store
-        n, free = len(incoming), store.capacity - store.size
-        if n <= free:
-            return torch.arange(store.size, store.size + n)
-        slots = torch.full((n,), -1)
-        slots[:free] = torch.arange(store.size, store.capacity)
-        draws = algorithm_r(self.seen + free, n - free, store.capacity, self.generator)
+        size, capacity, n = store.size, store.capacity, len(incoming)
+        free = min(n, capacity - size)
+        slots = [*range(size, size + free), *[-1] * (n - free)]
+        draws = algorithm_r(self.seen + free, n - free, capacity, self.generator)
         for slot, row in draws.items():
+            if slot >= size and free:  # overwrites one that has just filled its slot
+                slots[slot - size] = -1
             slots[row + free] = slot
-        if free and draws:
-            # A later row may already have overwritten one that just filled its slot.
-            overwritten = [slot - store.size for slot in draws if slot >= store.size]
-            slots[overwritten] = -1
-        return slots
+        return torch.tensor(slots)
+
+
+# Up to this many rows plain Python numbers are quicker than five tensor operations.
+_FEW = 64
 
 
 def algorithm_r(seen: int, n: int, capacity: int, generator: torch.Generator) -> dict[int, int]:
@@ -71,6 +71,9 @@ def algorithm_r(seen: int, n: int, capacity: int, generator: torch.Generator) ->
     """
     # Double precision: 24 random bits would not reach every slot of a long stream.
     uniform = torch.rand(n, dtype=torch.float64, generator=generator)
-    drawn = (uniform * torch.arange(seen + 1, seen + n + 1)).long()
-    rows = torch.nonzero(drawn < capacity).view(-1)
-    return dict(zip(drawn[rows].tolist(), rows.tolist(), strict=True))
+    if n <= _FEW:
+        drawn = [int(u * (seen + row + 1)) for row, u in enumerate(uniform.tolist())]
+        return {slot: row for row, slot in enumerate(drawn) if slot < capacity}
+    slots = (uniform * torch.arange(seen + 1, seen + n + 1)).long()
+    rows = torch.nonzero(slots < capacity).view(-1)
+    return dict(zip(slots[rows].tolist(), rows.tolist(), strict=True))

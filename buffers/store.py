@@ -42,6 +42,8 @@ class ExemplarStore:
         self.x: Tensor | None = None
         self.meta = torch.full((capacity, len(META)), -1, dtype=torch.int64, device=self.device)
         self.weight = torch.ones(capacity, device=self.device)
+        self.weighted = False
+        """Whether any exemplar was ever given a weight of its own."""
         self.extra: dict[str, Tensor] = {}
 
     def __len__(self) -> int:
@@ -137,12 +139,15 @@ class ExemplarStore:
         self.x.index_copy_(0, target, x.to(self.device))
         self.meta.index_copy_(0, target, meta.to(self.device))
         if weight is None:
-            self.weight.index_fill_(0, target, 1.0)
+            if self.weighted:
+                self.weight.index_fill_(0, target, 1.0)
         else:
+            self.weighted = True
             self.weight.index_copy_(0, target, weight.to(self.device, self.weight.dtype))
         for name, rows in columns.items():
             self.extra[name].index_copy_(0, target, rows.to(self.device))
-        self.size = max(self.size, int(slots.max()) + 1)
+        if self.size < self.capacity:
+            self.size = max(self.size, int(slots.max()) + 1)
         self.version += 1
 
     def reorder(self, rows: Tensor, capacity: int | None = None) -> None:
@@ -200,7 +205,7 @@ class ExemplarStore:
                 torch.arange(size),
                 state["x"],
                 state["meta"],
-                state["weight"],
+                None if bool((state["weight"] == 1).all()) else state["weight"],
                 {
                     name.removeprefix("extra."): column
                     for name, column in state.items()

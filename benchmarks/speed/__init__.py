@@ -1,0 +1,66 @@
+"""How fast we are, measured side by side with what users have today.
+
+One group a file (`clcore speed buffers`). Every figure is a ratio between two ways of doing the
+same work, timed in turn in one process, so that a machine whose speed drifts slows both alike.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clcore.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.speed.comparison import Comparison
+
+
+def groups() -> list[str]:
+    """Names of the groups: the modules of this package that define `measure`."""
+    helpers = {"comparison", "workloads", "training"}
+    found = {m.name for m in pkgutil.iter_modules(__path__)} - helpers
+    return sorted(name.replace("_", "-") for name in found)
+
+
+def run(
+    group: str,
+    out: Path | None = None,
+    *,
+    quick: bool = False,
+    show: Callable[[str], None] = print,
+) -> int:
+    """Measure one group and show its table.
+
+    Args:
+        group: Name of the group.
+        out: Where to write the figures as JSON, if wanted.
+        quick: Leave out what takes minutes (peers that need them) and repeat less.
+        show: Called with each line of text to show.
+
+    Returns:
+        The exit status, 0.
+
+    Raises:
+        UnknownNameError: No such group.
+    """
+    if group not in groups():
+        raise UnknownNameError("speed group", group, groups())
+    module = importlib.import_module(f"benchmarks.speed.{group.replace('-', '_')}")
+    results: list[Comparison] = []
+    for comparison in module.measure(quick=quick):
+        results.append(comparison)
+        show(comparison.line())
+    from benchmarks.speed.comparison import machine, markdown
+
+    show("")
+    show(markdown(results))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        report = {"group": group, "machine": machine(), "figures": [c.as_dict() for c in results]}
+        out.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
