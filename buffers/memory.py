@@ -442,7 +442,7 @@ def _positive(name: str, value: int | None) -> None:
 
 
 def _counts(labels: Tensor) -> dict[int, int]:
-    values, counts = labels.unique(return_counts=True)
+    values, counts = torch.unique(labels, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
 
 

@@ -25,7 +25,7 @@ class Balanced(Retrieval):
         """See `Retrieval.draw`."""
         y = memory.store.y.cpu()
         order = torch.randperm(len(y), generator=memory.generator)
-        classes, of_class = y[order].unique(return_inverse=True)
+        classes, of_class = torch.unique(y[order], return_inverse=True)
         # The place of each row within its class, in shuffled order: all first ones come before
         # all second ones, so a prefix is balanced. A random rank of classes breaks the ties.
         by_class = torch.argsort(of_class, stable=True)
