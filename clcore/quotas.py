@@ -147,19 +147,20 @@ class Allowance:
         return order[:k]
 
     def parts(self) -> list[tuple[Tensor, int]]:
-        """Split the open rows by quota key.
+        """Split the pool by quota key.
 
         Returns:
-            `(rows, capacity)` for each key that has open rows, keys ascending; rows int64
-            ascending. One part with all open rows when there are no quotas.
+            `(rows, capacity)` for each key, keys ascending: all its rows, int64 ascending, and how
+            many of them may be picked. One part with all rows when there are no quotas.
         """
-        rows = self.open.nonzero().squeeze(1)
         if self.keys is None:
-            return [(rows, len(rows))] if len(rows) else []
-        keys = self.keys[rows]
-        found = torch.unique(keys)
-        parts = [(int(key), rows[keys == key]) for key in found]
-        return [(part, min(len(part), self._left.get(key, len(part)))) for key, part in parts]
+            return [(torch.arange(len(self.penalty), device=self.penalty.device), self.capacity())]
+        parts = []
+        for key in torch.unique(self.keys).tolist():
+            rows = (self.keys == key).nonzero().squeeze(1)
+            count = int(self.open[rows].sum())
+            parts.append((rows, min(count, self._left.get(key, count))))
+        return parts
 
     def _close(self, key: int) -> None:
         assert self.keys is not None  # quotas without keys are refused at the door

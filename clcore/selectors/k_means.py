@@ -1,0 +1,154 @@
+"""k-means: the sample nearest to each centroid.
+
+Source: Lloyd 1982 with the seeding of Arthur & Vassilvitskii 2007; as a coreset baseline in Borsos
+et al., NeurIPS 2020, and as an offline memory beside Chaudhry et al., "On tiny episodic memories in
+continual learning", 2019.
+
+Formula: minimise Σ_x w(x) min_c ‖ φ(x) − c ‖² over k centroids c; pick for each centroid the
+nearest sample of its cluster. A cluster is a part of the pool, so no sample is picked twice, even
+where two centroids have the same nearest sample. A centroid whose cluster has nothing left to pick
+(all given, or an empty cluster because there are fewer distinct rows than k) takes the nearest
+row that may still be picked.
+
+`weights` are the cluster sizes (their total pool weight, where the pool has weights) and sum to the
+size (total weight) of the pool. `gains` are zeros: the picks are made together. They are ordered
+by weight, the heaviest first; a smaller coreset is not a prefix.
+
+Defaults: scikit-learn's `KMeans` with one k-means++ start, at most 100 iterations, tolerance 1e-4,
+seeded from the generator. With quotas each label is clustered on its own, with as even shares of
+`k` as the quotas and sizes allow; rows of labels that got no share are counted with the nearest
+pick. Rows in `given` take part in the clustering but are not picked.
+
+Differences from reference codes: none known for the clustering; many codes pick the nearest sample
+overall and return fewer than k where two centroids share it.
+
+Expected numbers: on the clusters of `k_center.py` the mean distance to the nearest pick is about
+6.4 at n = 5,000, k = 500 (random 6.92).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from clcore.checks import whole_number
+from clcore.coreset import Coreset
+from clcore.errors import ArgumentError
+from clcore.geometry import Points, as_matrix
+from clcore.pool import Pool
+from clcore.quotas import Allowance, fair_shares
+from clcore.randomness import seed_from
+from clcore.selector import Selector
+
+
+@dataclass(frozen=True)
+class KMeans(Selector):
+    """The sample nearest to each centroid, weighted by the size of its cluster.
+
+    Args:
+        iterations: The most Lloyd iterations.
+        starts: How many seedings are tried; the best is kept.
+        tolerance: Stop when the centroids move by less, relative to the variance of the features.
+    """
+
+    iterations: int = 100
+    starts: int = 1
+    tolerance: float = 1e-4
+
+    weighted: ClassVar[bool] = True
+    randomised: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        whole_number("iterations", self.iterations, least=1)
+        whole_number("starts", self.starts, least=1)
+        if not self.tolerance >= 0:
+            raise ArgumentError(f"tolerance must be at least 0, not {self.tolerance!r}")
+
+    def _select(
+        self,
+        pool: Pool,
+        k: int,
+        *,
+        given: Tensor,
+        allowance: Allowance,
+        generator: torch.Generator,
+    ) -> Coreset:
+        features = as_matrix(pool.signal("features"))
+        counts = torch.ones(len(pool), device=pool.device) if pool.weights is None else pool.weights
+        parts = allowance.parts()
+        shares = fair_shares(k, [capacity for _, capacity in parts])
+        picks: list[int] = []
+        weights: list[float] = []
+        counted = torch.zeros(len(pool), dtype=torch.bool, device=pool.device)
+        evaluations = 0
+        for (rows, _), share in zip(parts, shares, strict=True):
+            if share == 0:
+                continue
+            centroids, cluster, work = self._cluster(features[rows], counts[rows], share, generator)
+            distances = (features[rows] - centroids[cluster]).square().sum(dim=1)
+            chosen = _representatives(
+                features[rows], centroids, cluster, distances, allowance.open[rows]
+            )
+            sizes = torch.zeros(share, dtype=torch.float64, device=pool.device)
+            sizes.index_add_(0, cluster, counts[rows].to(torch.float64))
+            picks += rows[chosen].tolist()
+            weights += sizes.tolist()
+            counted[rows] = True
+            evaluations += work
+        indices = torch.tensor(picks, device=pool.device)
+        sizes = torch.tensor(weights, device=pool.device)
+        if not bool(counted.all()):
+            points = Points(features)
+            _, place = points.nearest(indices)
+            sizes.index_add_(0, place[~counted], counts[~counted].to(sizes.dtype))
+            evaluations += points.evaluations
+        order = torch.argsort(sizes, descending=True, stable=True)
+        return Coreset.of(indices[order], weights=sizes[order], distance_evaluations=evaluations)
+
+    def _cluster(
+        self, features: Tensor, counts: Tensor, k: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, int]:
+        """Return the centroids `[k, d]`, the cluster of each row `[n]` and the distances taken."""
+        from sklearn.cluster import KMeans as Lloyd
+        from sklearn.exceptions import ConvergenceWarning
+
+        clustering = Lloyd(
+            k,
+            n_init=self.starts,
+            max_iter=self.iterations,
+            tol=self.tolerance,
+            random_state=seed_from(generator),
+        )
+        weights = counts.cpu().numpy() if bool((counts != counts[0]).any()) else None
+        with warnings.catch_warnings():
+            # Fewer distinct rows than clusters: the empty ones are served in `_representatives`.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            clustering.fit(features.cpu().numpy(), sample_weight=weights)
+        centroids = torch.as_tensor(clustering.cluster_centers_, dtype=features.dtype)
+        cluster = torch.as_tensor(clustering.labels_, dtype=torch.int64)
+        work = len(features) * k * (int(clustering.n_iter_) + 1)
+        return centroids.to(features.device), cluster.to(features.device), work
+
+
+def _representatives(
+    features: Tensor, centroids: Tensor, cluster: Tensor, distances: Tensor, is_open: Tensor
+) -> Tensor:
+    """Return for each centroid the nearest open row of its cluster, else the nearest open row."""
+    is_open = is_open.clone()
+    chosen = torch.full((len(centroids),), -1, dtype=torch.int64, device=features.device)
+    # Written from the farthest to the nearest, so that the nearest (and first) stays.
+    order = torch.argsort(distances, stable=True)
+    order = order[is_open[order]].flip(0)
+    for row, place in zip(order.tolist(), cluster[order].tolist(), strict=True):
+        chosen[place] = row
+    is_open[chosen[chosen >= 0]] = False
+    for place in (chosen < 0).nonzero().squeeze(1).tolist():
+        away = (features - centroids[place]).square().sum(dim=1)
+        row = int(torch.where(is_open, away, torch.inf).argmin())
+        chosen[place] = row
+        is_open[row] = False
+    return chosen
