@@ -25,6 +25,12 @@ from torch.utils.data import Dataset
 
 from benchmarks.scenarios._base import Rows, Scenario
 
+_TIMELINE = (
+    "classes_in_this_experience",
+    "previous_classes",
+    "classes_seen_so_far",
+    "future_classes",
+)
 Transforms = Sequence[Callable[[Tensor], Any]]
 
 
@@ -86,6 +92,11 @@ def build_benchmark(
     benchmark = with_classes_timeline(benchmark_from_datasets(train=train_sets, test=test_sets))
     if task_labels:
         benchmark = with_task_labels(benchmark)
+    for stream in benchmark.streams.values():
+        for experience in stream:
+            # Multi-head models index with these; the decorator leaves sets.
+            for name in _TIMELINE:
+                setattr(experience, name, sorted(getattr(experience, name)))
     if cut:
         stream = _online_stream(scenario, benchmark.streams["train"], task_labels)
         benchmark = CLScenario([stream, benchmark.streams["test"]])
@@ -168,10 +179,8 @@ def _online_stream(scenario: Scenario, parents: EagerCLStream, task_labels: bool
         )
         start = stop
         # The head needs all classes of the parent, not only those of these few rows.
-        experience.classes_in_this_experience = origin.classes_in_this_experience
-        experience.previous_classes = origin.previous_classes
-        experience.classes_seen_so_far = origin.classes_seen_so_far
-        experience.future_classes = origin.future_classes
+        for name in _TIMELINE:
+            setattr(experience, name, getattr(origin, name))
         if task_labels:
             experience.task_label = part.task
             experience.task_labels = [part.task]

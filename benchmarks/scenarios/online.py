@@ -54,9 +54,10 @@ def online(
                 f"batch_size is {size} and drop_last is set, but experience {old.index} has only "
                 f"{count} training images"
             )
+        first = len(parts)
         parts.extend(
             Experience(
-                index=len(parts) + place,
+                index=first + place,
                 task=old.task,
                 train=old.train.take(chunk),
                 test=old.test,
