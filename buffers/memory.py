@@ -259,8 +259,8 @@ class Memory(ABC):
     def _open_store(self, incoming: Incoming) -> None:
         assert self.max_bytes is not None
         first = torch.zeros(1, dtype=torch.int64)
-        columns = {name: column[:1] for name, column in incoming.columns.items()}
-        columns |= dict.fromkeys(self.owned_columns, first)
+        columns = dict.fromkeys(self.owned_columns, first)
+        columns |= {name: column[:1] for name, column in incoming.columns.items()}
         row = ExemplarStore.row_bytes(incoming.x(first), columns)
         if self.max_bytes < row:
             raise ArgumentError(
