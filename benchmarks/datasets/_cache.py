@@ -148,7 +148,7 @@ def read_cache(
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(f"{path} is damaged ({error}); {again}") from error
+        raise FormatError(f"{path} cannot be read ({error}); {again}") from error
     digest = content_digest(arrays)
     if digest != metadata.get("sha256"):
         raise FormatError(f"{path} is damaged (its SHA-256 does not match); {again}")

@@ -104,6 +104,8 @@ def build_benchmark(
     benchmark.n_classes = scenario.classes
     benchmark.n_experiences = len(scenario.experiences)
     benchmark.n_classes_per_exp = [len(parent.classes_here) for parent in parents]
+    appearing = (label for parent in parents for label in parent.classes_here)
+    benchmark.classes_order = list(dict.fromkeys(appearing))
     for stream in benchmark.streams.values():
         stream.benchmark = benchmark
         for experience in stream:

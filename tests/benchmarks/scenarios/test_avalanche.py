@@ -55,6 +55,7 @@ def test_rows_are_those_of_the_scenario(data, make, task_labels):
                 assert ours.task in theirs.dataset.task_set
     assert benchmark.n_classes == 4
     assert benchmark.n_experiences == len(scenario)
+    assert benchmark.classes_order == [0, 1, 2, 3]
 
 
 def test_noisy_labels_reach_avalanche(data):
