@@ -180,7 +180,8 @@ class Probe:
                     outputs["losses"].append(self._losses(logits, y_batch))
         signals = {name: _joined(parts) for name, parts in outputs.items()}
         if reader is not None:
-            signals["features"] = _joined(reader.result() if size else []).reshape(size, -1)
+            features = _joined(reader.result())
+            signals["features"] = features.flatten(1) if features.ndim > 1 else features[:, None]
         self._cost = self._cost + Cost(time.perf_counter() - started, forward_passes=size)
         return signals
 

@@ -20,7 +20,7 @@ def make_model():
 
 
 def draws():
-    return torch.rand(2).tolist(), np.random.rand(), random.random()
+    return torch.rand(2).tolist(), np.random.rand(), random.random()  # noqa: NPY002
 
 
 def test_restores_gradients_modes_buffers_and_flags():
@@ -49,16 +49,16 @@ def test_restores_gradients_modes_buffers_and_flags():
 
 def test_restores_the_global_random_state():
     random.seed(3)
-    np.random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
     torch.manual_seed(3)
     expected = draws()
     random.seed(3)
-    np.random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
     torch.manual_seed(3)
     with guard():
         draws()
         torch.manual_seed(99)
-        np.random.seed(99)
+        np.random.seed(99)  # noqa: NPY002
         random.seed(99)
     assert draws() == expected
 
@@ -75,10 +75,15 @@ def test_a_seed_makes_the_inside_repeatable():
 def test_restores_after_an_exception_too():
     model = make_model()
     state = torch.get_rng_state()
-    with pytest.raises(RuntimeError, match="inside"), guard(model):
-        torch.rand(5)
-        model.eval()
-        raise RuntimeError("inside")
+
+    def careless():
+        with guard(model):
+            torch.rand(5)
+            model.eval()
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        careless()
     assert model.training
     assert torch.equal(torch.get_rng_state(), state)
     assert model[0].weight.grad is not None

@@ -87,7 +87,9 @@ def test_missing_signal_lists_what_is_there():
 
 
 def test_subset_follows_the_order_asked_for():
-    pool = Pool(features=torch.eye(4), labels=[0, 1, 2, 3], weights=[1, 2, 3, 4], groups=[9, 8, 7, 6])
+    pool = Pool(
+        features=torch.eye(4), labels=[0, 1, 2, 3], weights=[1, 2, 3, 4], groups=[9, 8, 7, 6]
+    )
     part = pool.subset([3, 1])
     assert part.labels.tolist() == [3, 1]
     assert part.groups.tolist() == [6, 8]
