@@ -9,27 +9,42 @@ as the stream, so streams with and without task labels both work.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
-from avalanche.benchmarks.utils import concat_datasets
 from avalanche.benchmarks.utils.data import AvalancheDataset
 from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import Tensor
 
+from buffers.exemplars import Exemplars
+from buffers.hosts import reads_task_labels
 from buffers.memory import Incoming, Memory, Transform
+from buffers.store import ExemplarStore
 from buffers.stream import Rows, open_rows
 from buffers.transforms import BatchTransform
-from buffers.view import view_of
+from buffers.view import Presentation, view_of
 from clcore import Probe
-from clcore.errors import ArgumentError
+from clcore.errors import ArgumentError, FormatError
+
+_log = logging.getLogger(__name__)
+_TASKS = "targets_task_labels"
 
 
-class Buffer(Memory, ExemplarsBuffer):  # type: ignore[misc]  # Avalanche has no types
+class Buffer(Memory, ExemplarsBuffer):
     """A memory that is an Avalanche `ExemplarsBuffer`.
 
     Args:
         max_size: Budget in exemplars; or `max_bytes`. See `Memory` for all arguments.
+
+    Attributes:
+        records_logits: Whether `post_adapt` stores the model's outputs with each exemplar, which
+            then follow the task label in the view's samples (for DER).
+        always_task_labels: Whether the view's samples carry a task label (0) even where the
+            stream's don't.
+        smallest_group: Class groups with fewer exemplars repeat them up to this number.
     """
 
     def __init__(
@@ -44,14 +59,14 @@ class Buffer(Memory, ExemplarsBuffer):  # type: ignore[misc]  # Avalanche has no
         Memory.__init__(
             self, max_size, max_bytes=max_bytes, seed=seed, device=device, transform=transform
         )
-        self.attributes: tuple[str, ...] = ()
-        """What the stream appends to (x, y) in each sample."""
         self.records_logits = False
-        """Whether `post_adapt` stores the model's outputs with each exemplar (for DER)."""
-        self._stream_train = BatchTransform()
-        self._stream_evaluate = BatchTransform()
+        self.always_task_labels = False
+        self.smallest_group = 1
+        self._look: Presentation | None = None
+        self._settled = False  # exemplars are stored as the evaluation pipeline gives them
+        self._awaits_stream = False  # loaded from a file, which holds no transforms
         self._views: dict[Any, AvalancheDataset[Any]] = {}
-        self._viewed_version = -1
+        self._views_of: Any = None
 
     # -- Avalanche asks for these -----------------------------------------------------------
 
@@ -67,8 +82,20 @@ class Buffer(Memory, ExemplarsBuffer):  # type: ignore[misc]  # Avalanche has no
             ArgumentError: The experience has no samples, no labels, or samples that differ in
                 shape from those already held.
         """
-        rows = open_rows(exp.dataset)
-        self.offer_rows(rows, agent)
+        self.update_from_dataset(exp.dataset, agent)
+
+    def update_from_dataset(self, new_data: Any, strategy: Any = None) -> None:
+        """Offer a data set's samples to the memory; `FeatureReplay` calls this.
+
+        Args:
+            new_data: An `AvalancheDataset` with `targets`, or any data set of (x, y) items that
+                has them.
+            strategy: The strategy, where there is one.
+
+        Raises:
+            ArgumentError: As for `post_adapt`.
+        """
+        self.offer_rows(open_rows(new_data), strategy)
 
     def offer_rows(self, rows: Rows, agent: Any = None) -> Tensor:
         """Offer the rows of an opened data set; only those admitted are read.
@@ -82,12 +109,15 @@ class Buffer(Memory, ExemplarsBuffer):  # type: ignore[misc]  # Avalanche has no
         """
         if int(rows.labels.min()) < 0:
             raise ArgumentError(f"labels: got {int(rows.labels.min())}; labels count from 0")
+        if rows.tasks is None and reads_task_labels(agent, self):
+            self.always_task_labels = True
         self._adopt(rows)
         tasks = torch.zeros_like(rows.labels) if rows.tasks is None else rows.tasks
-        columns = self._logits_column(rows, agent) if self.records_logits else {}
-        incoming = Incoming(
-            rows.raw, rows.labels, tasks, columns, agent=agent, evaluate=rows.evaluate
-        )
+        columns = dict(rows.columns)
+        if self.records_logits:
+            columns["logits"] = self._logits(rows, agent)
+        read, evaluate = (rows.settled, None) if self._settled else (rows.raw, rows.evaluate)
+        incoming = Incoming(read, rows.labels, tasks, columns, agent=agent, evaluate=evaluate)
         return self._take(incoming)
 
     def update(self, strategy: Any, **kwargs: Any) -> None:
@@ -101,7 +131,7 @@ class Buffer(Memory, ExemplarsBuffer):  # type: ignore[misc]  # Avalanche has no
     @property
     def buffer(self) -> AvalancheDataset[Any]:
         """The exemplars as an `AvalancheDataset`, in the stream's tuple form."""
-        return self._view("all", None)
+        return self._view(None)
 
     @buffer.setter
     def buffer(self, new_buffer: Any) -> None:
@@ -119,55 +149,184 @@ class Buffer(Memory, ExemplarsBuffer):  # type: ignore[misc]  # Avalanche has no
         """The exemplars of each class as a data set of its own."""
         return [group.buffer for group in self.buffer_groups.values()]
 
-    # -- how -------------------------------------------------------------------------------
+    # -- how exemplars look to the stream -----------------------------------------------------
 
-    def _view(self, key: Any, label: int | None) -> AvalancheDataset[Any]:
-        if len(self) == 0:
-            return concat_datasets([])
-        if self._viewed_version != self.store.version:
-            self._views.clear()
-            self._viewed_version = self.store.version
-        view = self._views.get(key)
-        if view is None:
-            everything = torch.arange(len(self))
-            view = self._views[key] = view_of(
-                self.store,
-                everything if label is None else everything[(self.store.y == label).cpu()],
-                train=self._stream_train,
-                evaluate=self._stream_evaluate,
-                attributes=(*self.attributes, *(("logits",) if self.records_logits else ())),
-            )
-        return view
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What the stream appends to (x, y) in each sample."""
+        return () if self._look is None else self._look.attributes
+
+    def adopt(self, dataset: Any) -> None:
+        """Take over a stream's transforms and tuple form without storing anything.
+
+        Buffers do this at every `post_adapt`; one that was loaded from a file, which holds no
+        transforms, needs it before its exemplars are read.
+
+        Args:
+            dataset: The `dataset` of an experience.
+        """
+        self._adopt(open_rows(dataset))
 
     def _adopt(self, rows: Rows) -> None:
         """Remember how the stream transforms and labels its samples."""
-        if rows.attributes != self.attributes:
-            self.attributes = rows.attributes
-            self._views.clear()
-        if rows.train != self._stream_train or rows.evaluate != self._stream_evaluate:
-            if self.transform is self._stream_train or self.transform is None:
-                self.transform = rows.train if rows.train.steps else None
-            self._stream_train, self._stream_evaluate = rows.train, rows.evaluate
-            self.eval_transform = rows.evaluate
-            self._views.clear()
+        old, own = self._look, self._own_transform
+        new = Presentation(
+            rows.train, rows.evaluate, rows.attributes, rows.label_type, rows.collate
+        )
+        if old is not None and len(self) and not self._awaits_stream:
+            if not self._settled and not old.evaluate.same_as(new.evaluate):
+                self._settle(old)
+            elif old.train.same_as(new.train):  # keep the objects, and the views with them
+                new = replace(new, train=old.train, evaluate=old.evaluate)
+        if self._settled:
+            new = replace(new, train=BatchTransform(), evaluate=BatchTransform())
+        self._awaits_stream = False
+        if new == old:
+            return
+        if not own:
+            self.transform = new.train if new.train.steps else None
+        self.eval_transform = new.evaluate
+        self._look, self._views_of = new, None
 
-    def _logits_column(self, rows: Rows, agent: Any) -> dict[str, Tensor]:
+    @property
+    def _own_transform(self) -> bool:
+        """Whether the user gave a transform, which the stream's doesn't replace."""
+        stream = None if self._look is None else self._look.train
+        return self.transform is not None and self.transform is not stream
+
+    def _settle(self, look: Presentation) -> None:
+        """Turn stored rows into what their own stream's evaluation pipeline makes of them.
+
+        A pipeline that changes between experiences (other than by frozen transforms, which are
+        applied on reading) would otherwise be applied to the exemplars of earlier ones.
+        """
+        if self._own_transform:
+            raise ArgumentError(
+                "experience: its evaluation transforms differ from those of earlier experiences, "
+                "so exemplars have to be stored transformed; that doesn't go with a `transform` "
+                "of the buffer's own"
+            )
+        _log.warning(
+            "The stream's evaluation transforms change between experiences: from now on exemplars "
+            "are stored as those transforms give them, without further augmentation."
+        )
+        store, budget = self.store, self.max_bytes
+        assert store.x is not None
+        settled = look.evaluate(store.x[: store.size].cpu())
+        capacity = store.capacity
+        if budget is not None:
+            extra = {name: column[:1] for name, column in store.extra.items()}
+            capacity = max(1, budget // ExemplarStore.row_bytes(settled[:1], extra))
+        room = torch.zeros((store.capacity, *settled.shape[1:]), dtype=settled.dtype)
+        room[: store.size] = settled
+        store.x = room.to(store.device)
+        store.version += 1
+        self._settled, self.transform = True, None
+        if capacity < store.capacity:
+            self.set_size(capacity)
+            self.max_bytes = budget
+
+    def _view(self, label: int | None) -> AvalancheDataset[Any]:
+        if len(self) == 0:
+            return AvalancheDataset([])
+        store = self.store
+        current = (id(store), store.version, self._sample_attributes(), self.smallest_group)
+        if self._views_of != current:
+            self._views, self._views_of = {}, current
+        view = self._views.get(label)
+        if view is None:
+            self._check_known()
+            look = replace(self._look or Presentation(), attributes=self._sample_attributes())
+            view = self._views[label] = view_of(store, self._rows_of(label), look)
+        return view
+
+    def _rows_of(self, label: int | None) -> Tensor:
+        if label is None:
+            return torch.arange(len(self))
+        rows = torch.nonzero(self.store.y == label).view(-1).cpu()
+        if len(rows) < self.smallest_group:
+            rows = rows.repeat(-(-self.smallest_group // len(rows)))[: self.smallest_group]
+        return rows
+
+    def _sample_attributes(self) -> tuple[str, ...]:
+        names = self.attributes
+        if self.always_task_labels and _TASKS not in names:
+            names = (_TASKS, *names)
+        return (*names, "logits") if self.records_logits else names
+
+    def _check_known(self) -> None:
+        if self._awaits_stream:
+            raise ArgumentError(
+                "buffer: it was loaded from a file, which holds no transforms; call "
+                "`adopt(experience.dataset)` with an experience of the stream first"
+            )
+
+    def read(self, rows: Tensor, *, transform: Transform | bool | None = True) -> Exemplars:
+        """Read given rows; see `Memory.read`.
+
+        Raises:
+            ArgumentError: The buffer was loaded from a file and hasn't met its stream.
+        """
+        if transform is True and self.transform is None:
+            self._check_known()
+        return super().read(rows, transform=transform)
+
+    def _logits(self, rows: Rows, agent: Any) -> Tensor:
         if agent is None or not hasattr(agent, "model"):
             raise ArgumentError("agent: a strategy with a `model` is needed to record logits")
         probe = Probe(agent.model, device=getattr(agent, "device", None))
-        logits = probe.logits(rows.evaluate(rows.raw()))
+        logits = probe.logits(rows.settled(), task=rows.tasks)
         self.spend(probe.cost)
-        return {"logits": logits.detach().cpu()}
+        return logits.detach().cpu()
+
+    # -- saving ------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next update depends on, see `Memory.state_dict`.
+
+        The stream's transforms are code and are not part of it.
+        """
+        look = self._look
+        known = None
+        if look is not None:
+            known = {
+                "attributes": list(look.attributes),
+                "label_type": None if look.label_type is None else str(look.label_type)[6:],
+                "transformed": bool(look.train.steps or look.evaluate.steps),
+            }
+        return {**super().state_dict(), "stream": known, "settled": self._settled}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a saved state, bit for bit.
+
+        Args:
+            state: As given by `state_dict` of a buffer of the same kind.
+
+        Raises:
+            FormatError: The state is of another kind of buffer, or incomplete.
+        """
+        if "stream" not in state or "settled" not in state:
+            raise FormatError("the saved buffer doesn't say what stream it was filled from")
+        super().load_state_dict(state)
+        self._settled, known = bool(state["settled"]), state["stream"]
+        if self._look is None and known is not None:
+            self._awaits_stream = known["transformed"]
+            label_type = known["label_type"]
+            self._look = Presentation(
+                attributes=tuple(known["attributes"]),
+                label_type=None if label_type is None else getattr(torch, label_type),
+            )
+        self._views_of = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Views refer to Avalanche objects; a generator is pickled by its state.
         held = {k: v for k, v in self.__dict__.items() if k not in ("_views", "generator")}
-        return {**held, "_generator_state": self.generator.get_state()}
+        return {**held, "_views_of": None, "_generator_state": self.generator.get_state()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         generator_state = state.pop("_generator_state")
         self.__dict__.update(state)
-        self._views, self._viewed_version = {}, -1
+        self._views = {}
         self.generator = torch.Generator()
         self.generator.set_state(generator_state)
 
@@ -187,4 +346,4 @@ class ClassGroup:
     @property
     def buffer(self) -> AvalancheDataset[Any]:
         """The exemplars of this class as a data set."""
-        return self._buffer._view(("class", self.label), self.label)
+        return self._buffer._view(self.label)

@@ -6,43 +6,45 @@ and hands back labels, tasks, the *untransformed* rows on demand, and the traini
 pipelines as batch transforms. A buffer therefore reads only the rows that it admits, keeps images
 as uint8, and shares no reference with the data set that they came from.
 
-This is the one module that looks inside Avalanche's data sets (`FlatData`).
+Transforms that Avalanche calls frozen belong to the data (the permutation of Permuted MNIST, the
+angle of Rotated MNIST) and differ between experiences: they are applied when a row is read, and
+are no part of the pipelines.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-from avalanche.benchmarks.utils.data import _FlatDataWithTransform
-from avalanche.benchmarks.utils.flat_data import ConstantSequence, FlatData
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset, Subset, TensorDataset
-from torchvision import datasets as tv
-from torchvision.transforms.functional import pil_to_tensor
+from torch.utils.data import Dataset
+from torch.utils.data.dataloader import default_collate
 
-from buffers.transforms import BatchTransform, Step
+from buffers.leaves import LeafKind, kind_of, read_rows
+from buffers.transforms import BatchTransform, Step, as_tensor
+from buffers.tree import Part, attribute_values, parts_of
 from clcore.errors import ArgumentError
 
 _log = logging.getLogger(__name__)
-_Indices = NDArray[np.int64]
+_TASKS = "targets_task_labels"
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Some rows of one leaf: where they lie there, where they go, and what is applied to them."""
+class _Source:
+    """Rows of one leaf, with what belongs to the data split from what belongs to the pipeline."""
 
-    leaf: Any
-    leaf_rows: _Indices
-    positions: _Indices
-    train_steps: tuple[Step, ...]
-    eval_steps: tuple[Step, ...]
+    part: Part
+    kind: LeafKind
+    fixed: BatchTransform
+
+    def read(self, leaf_rows: Any) -> Tensor:
+        raw = read_rows(self.part.leaf, leaf_rows)
+        return self.fixed(raw) if self.fixed.steps else raw
 
 
 class Rows:
@@ -51,33 +53,44 @@ class Rows:
     Attributes:
         labels: `[n]` int64, on the CPU.
         tasks: `[n]` int64 task labels, or None where the data set has none.
+        columns: Values of the other attributes that the stream appends to its samples, by name,
+            `[n, ...]` each.
         train: Pipeline that the stream applies when training.
         evaluate: Pipeline that the stream applies when evaluating.
         attributes: Names of the attributes that the stream appends to each sample after
             (x, y), in order; `("targets_task_labels",)` for a classic benchmark, `()` without.
+        label_type: Type of y in a sample where it is a tensor; None where it is a number.
+        collate: How the stream makes a batch of samples.
     """
+
+    labels: Tensor
+    train: BatchTransform
+    evaluate: BatchTransform
+    tasks: Tensor | None = None
+    columns: Mapping[str, Tensor] = MappingProxyType({})
+    attributes: tuple[str, ...] = ()
+    label_type: torch.dtype | None = None
+    collate: Callable[[list[Any]], Any] = staticmethod(default_collate)
 
     def __init__(
         self,
-        parts: Sequence[_Part],
+        sources: Sequence[_Source],
+        train: BatchTransform,
+        evaluate: BatchTransform,
         labels: Tensor,
-        tasks: Tensor | None,
-        attributes: tuple[str, ...],
     ) -> None:
-        self._parts = parts
+        self._sources = sources
+        self._in_order = len(sources) == 1 and sources[0].part.in_order
+        self.train = train
+        self.evaluate = evaluate
         self.labels = labels
-        self.tasks = tasks
-        self.attributes = attributes
-        first = parts[0]
-        pil = _gives_pil(first)
-        self.train = BatchTransform(first.train_steps, pil=pil)
-        self.evaluate = BatchTransform(first.eval_steps, pil=pil)
+        self.label_type = sources[0].kind.label
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def raw(self, rows: Tensor | None = None) -> Tensor:
-        """Read rows as the leaf data set stores them, before the stream's transforms.
+        """Read rows as they were before the pipelines.
 
         Args:
             rows: Which rows, `[m]` int64; None for all.
@@ -89,34 +102,49 @@ class Rows:
             ArgumentError: The rows differ in shape, or are no images, tensors or arrays.
         """
         wanted = np.arange(len(self)) if rows is None else rows.cpu().numpy()
+        if self._in_order:
+            source = self._sources[0]
+            return source.read(source.part.leaf_rows[wanted])
         where = np.empty(len(self), dtype=np.int64)
         pieces: list[Tensor] = []
-        order: list[_Indices] = []
-        for part in self._parts:
+        order: list[Any] = []
+        for source in self._sources:
             where.fill(-1)
-            where[part.positions] = np.arange(len(part.positions))
+            where[source.part.positions] = np.arange(len(source.part.positions))
             local = where[wanted]
             mine = np.flatnonzero(local >= 0)
             if len(mine):
-                pieces.append(_read(part.leaf, part.leaf_rows[local[mine]]))
+                pieces.append(source.read(source.part.leaf_rows[local[mine]]))
                 order.append(mine)
-        if len(pieces) == 1:
-            return pieces[0]
+        if len({(piece.shape[1:], piece.dtype) for piece in pieces}) > 1:
+            raise ArgumentError(
+                "experience: joins data sets whose samples differ in shape or type "
+                f"({[(tuple(p.shape[1:]), str(p.dtype)) for p in pieces]})"
+            )
         joined = torch.cat(pieces)
         return joined[torch.from_numpy(np.argsort(np.concatenate(order), kind="stable"))]
+
+    def settled(self, rows: Tensor | None = None) -> Tensor:
+        """Read rows as the evaluation pipeline gives them.
+
+        Args:
+            rows: Which rows, `[m]` int64; None for all.
+        """
+        return self.evaluate(self.raw(rows))
 
 
 def open_rows(dataset: Any) -> Rows:
     """Open an Avalanche data set for reading by rows.
 
     Args:
-        dataset: `AvalancheDataset` with `targets`.
+        dataset: `AvalancheDataset` with `targets`; or any data set of (x, y) items with `targets`.
 
     Returns:
         Its rows.
 
     Raises:
-        ArgumentError: It has no samples, or no class labels.
+        ArgumentError: It has no samples or no class labels, or appends attributes to its samples
+            that are neither numbers nor tensors.
     """
     size = len(dataset)
     if size == 0:
@@ -127,27 +155,81 @@ def open_rows(dataset: Any) -> Rows:
             "experience: its data set has no `targets`; buffers keep (x, y) pairs with a class "
             "label each (make it with `as_classification_dataset`)"
         )
-    labels = torch.as_tensor(_values(targets, size), dtype=torch.int64)
-    task_labels = getattr(dataset, "targets_task_labels", None)
-    tasks = None
-    if task_labels is not None:
-        tasks = torch.as_tensor(_values(task_labels, size), dtype=torch.int64)
-    attributes = tuple(
-        name for name, held in dataset._data_attributes.items() if held.use_in_getitem
-    )
-    parts = _walk(dataset._flat_data, np.arange(size), np.arange(size), (), ())
-    pipelines = {(tuple(map(id, p.train_steps)), tuple(map(id, p.eval_steps))) for p in parts}
-    if len(pipelines) > 1 or len({_gives_pil(part) for part in parts}) > 1:
-        _log.warning(
-            "The experience joins data sets with different transforms: its rows are stored as the "
-            "evaluation transforms give them, without further augmentation."
+    labels = attribute_values(targets, size)
+    if labels.is_floating_point() or labels.ndim != 1:
+        raise ArgumentError(
+            f"experience: `targets` are {labels.dtype} of shape {tuple(labels.shape)}; integer "
+            "class labels are needed"
         )
-        plain = dataset.eval()
-        parts = [_Part(_Plain(plain), np.arange(size), np.arange(size), (), ())]
-    return Rows(parts, labels, tasks, attributes)
+    rows = _open_inputs(dataset, size, labels.long())
+    _add_attributes(rows, dataset)
+    rows.collate = getattr(dataset, "collate_fn", default_collate)
+    return rows
 
 
-class _Plain(Dataset[Any]):
+def _open_inputs(dataset: Any, size: int, labels: Tensor) -> Rows:
+    parts = parts_of(dataset, size)
+    if any(part.joint for part in parts):
+        return _loaded(dataset, "transforms that act on sample and label together", labels)
+    if any(part.changes_label for part in parts):
+        # `targets` is not told of a transform of y; what the model is trained on counts.
+        labels = torch.tensor([int(dataset[row][1]) for row in range(size)])
+    opened = [_open(part) for part in parts]
+    (first, train, evaluate), *others = opened
+    alike = all(
+        train.same_as(other_train) and evaluate.same_as(other_evaluate)
+        for _, other_train, other_evaluate in others
+    )
+    if not alike:
+        return _loaded(dataset, "data sets with different transforms", labels)
+    return Rows([first, *(source for source, _, _ in others)], train, evaluate, labels)
+
+
+def _open(part: Part) -> tuple[_Source, BatchTransform, BatchTransform]:
+    """Split what belongs to the data (all up to the last common frozen step) from the pipelines."""
+    common = 0
+    for position, (train, evaluate) in enumerate(zip(part.train, part.evaluate, strict=False)):
+        if train.step is not evaluate.step:
+            break
+        if train.frozen and evaluate.frozen:
+            common = position + 1
+    kind = kind_of(part.leaf, int(part.leaf_rows[0]))
+    fixed = _pipeline([held.step for held in part.train[:common]], kind.form)
+    form = kind.form
+    if fixed.steps:
+        form = fixed.run(read_rows(part.leaf, part.leaf_rows[:1]))[1]
+    return (
+        _Source(part, kind, fixed),
+        _pipeline([held.step for held in part.train[common:]], form),
+        _pipeline([held.step for held in part.evaluate[common:]], form),
+    )
+
+
+def _pipeline(steps: list[Step], form: str) -> BatchTransform:
+    return BatchTransform(steps, pil=form == "pil", array=form == "array")
+
+
+def _loaded(dataset: Any, reason: str, labels: Tensor) -> Rows:
+    """The data set seen through its own evaluation transforms, read sample by sample."""
+    _log.warning(
+        "The experience holds %s: its exemplars are stored as the evaluation transforms give them, "
+        "without further augmentation.",
+        reason,
+    )
+    size = len(dataset)
+    plain = _Loaded(dataset.eval())
+    part = Part(plain, np.arange(size), np.arange(size), (), ())
+    rows = Rows(
+        [_Source(part, kind_of(plain, 0), BatchTransform())],
+        BatchTransform(),
+        BatchTransform(),
+        labels,
+    )
+    rows.label_type = None
+    return rows
+
+
+class _Loaded(Dataset[Any]):
     """A data set seen through its own transforms, as a leaf."""
 
     def __init__(self, dataset: Any) -> None:
@@ -160,147 +242,27 @@ class _Plain(Dataset[Any]):
         return self.dataset[index]
 
 
-def _values(attribute: Any, size: int) -> Sequence[int] | _Indices:
-    """The values of a data attribute, read for all rows at once."""
-    data = attribute.data
-    if isinstance(data, ConstantSequence):
-        return np.full(size, int(data[0]))
-    parts = _walk(data, np.arange(size), np.arange(size), (), ())
-    values = np.empty(size, dtype=np.int64)
-    for part in parts:
-        values[part.positions] = _take(part.leaf, part.leaf_rows)
-    return values
-
-
-def _take(sequence: Any, rows: _Indices) -> _Indices:
-    """Items of a sequence of integers; converts the whole of it only when most is wanted."""
-    if isinstance(sequence, Tensor):
-        return sequence[torch.from_numpy(rows)].cpu().numpy().astype(np.int64)
-    if isinstance(sequence, np.ndarray):
-        return sequence[rows].astype(np.int64)
-    if isinstance(sequence, ConstantSequence):
-        return np.full(len(rows), int(sequence[0]))
-    if len(rows) * 4 < len(sequence) or not isinstance(sequence, list | tuple):
-        return np.fromiter((int(sequence[row]) for row in rows), np.int64, len(rows))
-    return np.asarray(sequence, dtype=np.int64)[rows]
-
-
-def _walk(
-    node: Any,
-    rows: _Indices,
-    positions: _Indices,
-    train: tuple[Step, ...],
-    evaluate: tuple[Step, ...],
-) -> list[_Part]:
-    """Follow rows down the tree of subsets and concatenations; transforms gather on the way."""
-    if isinstance(node, Subset):
-        return _walk(node.dataset, _take(node.indices, rows), positions, train, evaluate)
-    if not isinstance(node, FlatData):
-        steps = _own_steps(node)
-        return [_Part(node, rows, positions, steps + train, steps + evaluate)]
-    if isinstance(node, _FlatDataWithTransform):
-        train = _steps_of(node, "train") + train
-        evaluate = _steps_of(node, "eval") + evaluate
-    if node._indices is not None:
-        rows = _take(node._indices, rows)
-    if len(node._datasets) == 1:
-        return _walk(node._datasets[0], rows, positions, train, evaluate)
-    ends = np.asarray(node._cumulative_sizes)
-    which = np.searchsorted(ends, rows, side="right")
-    parts: list[_Part] = []
-    for index in np.unique(which):
-        mine = which == index
-        start = 0 if index == 0 else ends[index - 1]
-        child = node._datasets[index]
-        parts += _walk(child, rows[mine] - start, positions[mine], train, evaluate)
-    return _merge(parts)
-
-
-def _merge(parts: list[_Part]) -> list[_Part]:
-    """Join parts that read the same leaf through the same steps."""
-    merged: dict[tuple[Any, ...], _Part] = {}
-    for part in parts:
-        key = (id(part.leaf), *map(id, part.train_steps), None, *map(id, part.eval_steps))
-        held = merged.get(key)
-        if held is not None:
-            part = _Part(
-                part.leaf,
-                np.concatenate([held.leaf_rows, part.leaf_rows]),
-                np.concatenate([held.positions, part.positions]),
-                part.train_steps,
-                part.eval_steps,
-            )
-        merged[key] = part
-    return list(merged.values())
-
-
-def _steps_of(node: Any, group: str) -> tuple[Step, ...]:
-    """Transforms of one level, the frozen ones first (Avalanche applies them first)."""
-    steps: list[Step] = []
-    for groups in (node._frozen_transform_groups, node._transform_groups):
-        if groups is None:
+def _add_attributes(rows: Rows, dataset: Any) -> None:
+    size = len(rows)
+    tasks = getattr(dataset, _TASKS, None)
+    if tasks is not None:
+        rows.tasks = attribute_values(tasks, size).long()
+    names: list[str] = []
+    columns: dict[str, Tensor] = {}
+    for name, held in getattr(dataset, "_data_attributes", {}).items():
+        if not held.use_in_getitem:
             continue
-        transform = groups.transform_groups[group]
-        if transform is not None:
-            steps.append(transform)
-    return tuple(steps)
+        names.append(name)
+        if name not in (_TASKS, "targets"):
+            try:
+                columns[name] = attribute_values(held, size)
+            except (TypeError, ValueError, RuntimeError, ArgumentError) as error:
+                kind = type(held[0]).__name__
+                raise ArgumentError(
+                    f"experience: appends `{name}` ({kind}) to its samples; buffers keep "
+                    "attributes that are numbers or tensors of one shape"
+                ) from error
+    rows.attributes, rows.columns = tuple(names), columns
 
 
-_MNIST_LIKE = (tv.MNIST,)  # Fashion-MNIST, KMNIST, EMNIST and QMNIST derive from it
-_CIFAR_LIKE = (tv.CIFAR10,)  # CIFAR-100 derives from it
-
-
-def _own_steps(leaf: Any) -> tuple[Step, ...]:
-    """The transform of a torchvision leaf that we read around instead of through."""
-    if isinstance(leaf, (*_MNIST_LIKE, *_CIFAR_LIKE)) and leaf.transform is not None:
-        return (leaf.transform,)
-    return ()
-
-
-def _gives_pil(part: _Part) -> bool:
-    if isinstance(part.leaf, (*_MNIST_LIKE, *_CIFAR_LIKE)):
-        return True
-    if isinstance(part.leaf, TensorDataset):
-        return False
-    if hasattr(part.leaf, "gives_pil"):
-        return bool(part.leaf.gives_pil)
-    return isinstance(part.leaf[int(part.leaf_rows[0])][0], Image.Image)
-
-
-def _read(leaf: Any, rows: _Indices) -> Tensor:
-    """Untransformed rows of a leaf: at once where the leaf holds an array, else one by one."""
-    index = torch.from_numpy(rows)
-    if isinstance(leaf, _MNIST_LIKE):
-        return leaf.data[index].unsqueeze(1)
-    if isinstance(leaf, _CIFAR_LIKE):
-        return torch.from_numpy(leaf.data[rows]).permute(0, 3, 1, 2).contiguous()
-    if isinstance(leaf, TensorDataset):
-        return leaf.tensors[0][index]
-    if hasattr(leaf, "raw_rows"):
-        raw: Tensor = leaf.raw_rows(index)
-        return raw
-    return _stack([_as_tensor(leaf[int(row)][0]) for row in rows])
-
-
-def _as_tensor(value: Any) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    if isinstance(value, Image.Image):
-        picture: Tensor = pil_to_tensor(value)
-        return picture
-    if isinstance(value, np.ndarray | float | int):
-        return torch.as_tensor(value)
-    raise ArgumentError(
-        f"experience: samples are of type {type(value).__name__}; a buffer keeps tensors, arrays "
-        "or PIL images"
-    )
-
-
-def _stack(rows: list[Tensor]) -> Tensor:
-    shapes = {tuple(row.shape) for row in rows}
-    if len(shapes) > 1:
-        raise ArgumentError(
-            f"experience: samples differ in shape ({sorted(shapes)[:3]}...); bring them to one "
-            "shape in the data set itself (resize or pad) so that a buffer can keep them"
-        )
-    return torch.stack(rows)
+__all__ = ["Rows", "as_tensor", "open_rows"]

@@ -4,21 +4,29 @@ Avalanche and torchvision transform one sample at a time; loading is 84 % of a r
 the same pipeline runs on a `[n, C, H, W]` tensor. The steps that continual-learning pipelines are
 made of (tensor conversion, normalisation, flips, crops) are vectorised with one random draw *per
 row*, so every row has the distribution it would have had alone; any other step is applied row by
-row, on a PIL image where the stream would have handed it one, so the result stays right.
+row, on what the stream would have handed it (a PIL image, an array, a tensor), so the result stays
+right.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision import transforms as v1
+from torchvision import tv_tensors
 from torchvision.transforms import functional as image_functions
 from torchvision.transforms import v2
 
+from clcore.errors import ArgumentError
+
 Step = Callable[[Any], Any]
+Form = Literal["pil", "array", "tensor", "image"]
+"""What one sample of the stream is at a point of its pipeline ("image": a `tv_tensors.Image`)."""
 
 
 def flatten(steps: Iterable[Step | None]) -> list[Step]:
@@ -35,8 +43,10 @@ def flatten(steps: Iterable[Step | None]) -> list[Step]:
     for step in steps:
         if step is None or isinstance(step, torch.nn.Identity | v2.Identity):
             continue
-        if isinstance(step, v1.Compose | v2.Compose | torch.nn.Sequential):
-            flat += flatten(step.transforms if not isinstance(step, torch.nn.Sequential) else step)
+        if isinstance(step, v1.Compose | v2.Compose):
+            flat += flatten(step.transforms)
+        elif isinstance(step, torch.nn.Sequential):
+            flat += flatten(step)
         elif hasattr(step, "flat_transforms"):  # Avalanche's TupleTransform and relatives
             flat += flatten(step.flat_transforms(0))
         else:
@@ -47,124 +57,304 @@ def flatten(steps: Iterable[Step | None]) -> list[Step]:
 class BatchTransform:
     """A per-sample pipeline, applied to a batch.
 
+    A step of your own that takes a batch as well as a sample says so by an attribute `batched =
+    True`; it must be deterministic.
+
     Args:
         steps: The per-sample transforms in order; compositions are unfolded.
-        pil: Whether the stream hands PIL images to the first step (the batch is then uint8).
+        pil: Whether the stream hands PIL images to the first step (the batch is then `[n, C, H,
+            W]`, uint8 for the usual images).
+        array: Whether it hands NumPy arrays to the first step.
 
     Attributes:
+        steps: The steps, unfolded.
+        form: What one sample is before the first step.
         deterministic: True where every step is known to give the same result each time.
         vectorised: True where no step has to be applied row by row.
     """
 
-    def __init__(self, steps: Iterable[Step | None] = (), *, pil: bool = False) -> None:
+    def __init__(
+        self, steps: Iterable[Step | None] = (), *, pil: bool = False, array: bool = False
+    ) -> None:
         self.steps: list[Step] = flatten(steps)
-        self.pil = pil
-        self.deterministic = all(isinstance(step, _DETERMINISTIC) for step in self.steps)
+        self.form: Form = "pil" if pil else "array" if array else "tensor"
+        self.deterministic = all(
+            isinstance(step, _DETERMINISTIC) or _batched(step) for step in self.steps
+        )
         self.vectorised = all(_vectorisable(step) for step in self.steps)
+
+    @property
+    def pil(self) -> bool:
+        """Whether the stream hands PIL images to the first step."""
+        return self.form == "pil"
 
     def __call__(self, x: Tensor) -> Tensor:
         """Transform a batch.
 
         Args:
-            x: `[n, ...]`, as stored (uint8 `[n, C, H, W]` for images that were PIL).
+            x: `[n, ...]`, as stored; it is not changed.
 
         Returns:
             The transformed batch; random steps draw from torch's global generator, as
             torchvision's do.
-        """
-        pil = self.pil
-        for step in self.steps:
-            if _vectorisable(step):
-                x = _apply(step, x)
-                pil = pil and not isinstance(step, _TO_TENSOR)
-            else:
-                x, pil = _row_by_row(step, x, pil)
-        return x
 
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, BatchTransform)
-            and self.pil == other.pil
+        Raises:
+            ArgumentError: A step gives rows of different shape.
+        """
+        return self.run(x)[0]
+
+    def run(self, x: Tensor) -> tuple[Tensor, Form]:
+        """Transform a batch and say what one sample is afterwards.
+
+        Args:
+            x: As for a call.
+        """
+        form = self.form
+        for step in self.steps:
+            x, form = _apply(step, x, form)
+        return x, form
+
+    def same_as(self, other: BatchTransform) -> bool:
+        """Whether the two do the same: the same steps with the same settings.
+
+        Args:
+            other: Another pipeline; its steps may be other objects.
+        """
+        return self is other or (
+            self.form == other.form
             and len(self.steps) == len(other.steps)
-            and all(a is b for a, b in zip(self.steps, other.steps, strict=True))
+            and all(_alike(a, b) for a, b in zip(self.steps, other.steps, strict=True))
         )
 
-    __hash__ = None  # type: ignore[assignment]  # compares by content, is mutable
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BatchTransform) and self.same_as(other)
+
+    __hash__ = None  # type: ignore[assignment]  # compares by content
 
     def __repr__(self) -> str:
-        return f"BatchTransform({self.steps}, pil={self.pil})"
+        return f"BatchTransform({self.steps}, form={self.form})"
 
 
 _TO_TENSOR = (v1.ToTensor, v1.PILToTensor, v2.PILToTensor, v2.ToImage)
-_DETERMINISTIC = (
-    *_TO_TENSOR,
+_POINTWISE = (
     v1.ConvertImageDtype,
+    v2.ConvertImageDtype,
     v2.ToDtype,
     v2.ToPureTensor,
     v1.Normalize,
     v2.Normalize,
-    v1.CenterCrop,
-    v2.CenterCrop,
 )
+_CENTRE_CROPS = (v1.CenterCrop, v2.CenterCrop)
 _FLIPS_HORIZONTAL = (v1.RandomHorizontalFlip, v2.RandomHorizontalFlip)
 _FLIPS_VERTICAL = (v1.RandomVerticalFlip, v2.RandomVerticalFlip)
 _CROPS = (v1.RandomCrop, v2.RandomCrop)
+_DETERMINISTIC = (
+    *_TO_TENSOR,
+    *_POINTWISE,
+    *_CENTRE_CROPS,
+    # Applied row by row, since on a PIL image they round otherwise than on a tensor.
+    *(v1.Resize, v2.Resize, v1.Pad, v2.Pad, v1.Grayscale, v2.Grayscale),
+)
+
+
+def _batched(step: Step) -> bool:
+    return getattr(step, "batched", False) is True
 
 
 def _vectorisable(step: Step) -> bool:
+    if _batched(step):
+        return True
     if isinstance(step, _CROPS):
         return step.padding_mode == "constant" and not step.pad_if_needed and step.fill == 0
-    return isinstance(step, (*_DETERMINISTIC, *_FLIPS_HORIZONTAL, *_FLIPS_VERTICAL))
-
-
-def _apply(step: Any, x: Tensor) -> Tensor:
-    if isinstance(step, v1.ToTensor):
-        return x.to(torch.get_default_dtype()).div_(255) if x.dtype == torch.uint8 else x
-    if isinstance(step, v1.PILToTensor | v2.PILToTensor | v2.ToImage | v2.ToPureTensor):
-        return x
     if isinstance(step, v2.ToDtype):
-        # On a plain tensor v2 transforms "the others" only when asked; a batch of images is one.
-        dtype = step.dtype if isinstance(step.dtype, torch.dtype) else torch.float32
-        return v2.functional.to_dtype(x, dtype, scale=step.scale)
+        return isinstance(step.dtype, torch.dtype)
+    return isinstance(
+        step, (*_TO_TENSOR, *_POINTWISE, *_CENTRE_CROPS, *_FLIPS_HORIZONTAL, *_FLIPS_VERTICAL)
+    )
+
+
+def _apply(step: Any, x: Tensor, form: Form) -> tuple[Tensor, Form]:
+    if not _vectorisable(step) or (form == "array" and not isinstance(step, _TO_TENSOR)):
+        return _row_by_row(step, x, form)
+    if isinstance(step, _TO_TENSOR):
+        return _to_tensor(step, x, form)
+    if isinstance(step, _POINTWISE):
+        if isinstance(step, v2.ToDtype | v2.ToPureTensor) and form == "pil":
+            return x, form  # they pass PIL images through
+        return _pointwise(step, x), "tensor" if isinstance(step, v2.ToPureTensor) else form
     if isinstance(step, _FLIPS_HORIZONTAL):
-        return _flip(x, step.p, -1)
+        return _flip(x, step.p, -1), form
     if isinstance(step, _FLIPS_VERTICAL):
-        return _flip(x, step.p, -2)
+        return _flip(x, step.p, -2), form
     if isinstance(step, _CROPS):
-        return _random_crop(x, step.size, step.padding)
-    transformed: Tensor = step(x)  # normalise, convert dtype, centre crop: batched already
-    return transformed
+        return _random_crop(x, step), form
+    if _batched(step) and form == "pil":
+        return _row_by_row(step, x, form)
+    return step(x), form  # a centre crop, or a step that says it takes batches
+
+
+def _to_tensor(step: Any, x: Tensor, form: Form) -> tuple[Tensor, Form]:
+    if form == "array":  # [n, H, W] or [n, H, W, C]
+        x = x.unsqueeze(1) if x.ndim == 3 else x.permute(0, 3, 1, 2).contiguous()
+    if isinstance(step, v1.ToTensor) and x.dtype == torch.uint8:
+        x = x.to(torch.get_default_dtype()).div(255)
+    return x, "image" if isinstance(step, v2.ToImage) else "tensor"
+
+
+def _pointwise(step: Any, x: Tensor) -> Tensor:
+    if isinstance(step, v1.Normalize | v2.Normalize):
+        # Never in place: x may be the store's own tensor.
+        normalised: Tensor = image_functions.normalize(x, step.mean, step.std)
+        return normalised
+    if isinstance(step, v2.ToDtype):
+        converted: Tensor = v2.functional.to_dtype(x, step.dtype, scale=step.scale)
+        return converted
+    if isinstance(step, v2.ToPureTensor):
+        return x
+    other: Tensor = step(x)
+    return other
 
 
 def _flip(x: Tensor, probability: float, dimension: int) -> Tensor:
-    chosen = torch.rand(len(x), device=x.device) < probability
-    return torch.where(chosen.view(-1, *[1] * (x.ndim - 1)), x.flip(dimension), x)
+    chosen = torch.rand(len(x)) < probability
+    if len(x) == 1:
+        return x.flip(dimension) if chosen else x
+    return torch.where(chosen.to(x.device).view(-1, *[1] * (x.ndim - 1)), x.flip(dimension), x)
 
 
-def _random_crop(x: Tensor, size: Sequence[int], padding: int | Sequence[int] | None) -> Tensor:
+def _padding(step: Any) -> tuple[int, int, int, int] | None:
+    """Left, right, top, bottom."""
+    given = step.padding
+    if given is None:
+        return None
+    if isinstance(step, v2.RandomCrop):  # parsed by torchvision already
+        return tuple(given)
+    if isinstance(given, int):
+        return given, given, given, given
+    if len(given) == 1:
+        return given[0], given[0], given[0], given[0]
+    if len(given) == 2:
+        return given[0], given[0], given[1], given[1]
+    left, top, right, bottom = given
+    return left, right, top, bottom
+
+
+def _random_crop(x: Tensor, step: Any) -> Tensor:
     """Crop a window of its own out of each row, in one gather."""
+    padding = _padding(step)
     if padding is not None:
-        sides = [padding] * 4 if isinstance(padding, int) else list(padding)
-        if len(sides) == 1:
-            sides = sides * 4
-        elif len(sides) == 2:
-            sides = [sides[0], sides[1], sides[0], sides[1]]
-        left, top, right, bottom = sides
-        x = torch.nn.functional.pad(x, (left, right, top, bottom))
+        x = torch.nn.functional.pad(x, padding)
     n, channels, height, width = x.shape
-    crop_height, crop_width = size
-    top_edge = torch.randint(0, height - crop_height + 1, (n, 1), device=x.device)
-    left_edge = torch.randint(0, width - crop_width + 1, (n, 1), device=x.device)
-    rows = top_edge + torch.arange(crop_height, device=x.device)
-    columns = left_edge + torch.arange(crop_width, device=x.device)
-    flat = (rows[:, :, None] * width + columns[:, None, :]).view(n, 1, -1)
+    crop_height, crop_width = step.size
+    if crop_height > height or crop_width > width:
+        raise ArgumentError(
+            f"transform: {step} asks for a window larger than the padded image, {height}x{width}"
+        )
+    top_edge = torch.randint(0, height - crop_height + 1, (n, 1))
+    left_edge = torch.randint(0, width - crop_width + 1, (n, 1))
+    if n == 1:
+        top, left = int(top_edge), int(left_edge)
+        return x[:, :, top : top + crop_height, left : left + crop_width]
+    rows = top_edge + torch.arange(crop_height)
+    columns = left_edge + torch.arange(crop_width)
+    flat = (rows[:, :, None] * width + columns[:, None, :]).view(n, 1, -1).to(x.device)
     picked = x.flatten(2).gather(2, flat.expand(n, channels, -1))
     return picked.view(n, channels, crop_height, crop_width)
 
 
-def _row_by_row(step: Step, x: Tensor, pil: bool) -> tuple[Tensor, bool]:
-    """Apply a step that knows one sample only; returns the batch and whether it is still PIL."""
-    results = [step(image_functions.to_pil_image(row) if pil else row) for row in x]
-    still_pil = not isinstance(results[0], Tensor)
-    rows = [image_functions.pil_to_tensor(row) if still_pil else row for row in results]
-    return torch.stack(rows), still_pil
+def _row_by_row(step: Step, x: Tensor, form: Form) -> tuple[Tensor, Form]:
+    """Apply a step that knows one sample only; returns the batch and what a sample is now."""
+    results = [step(_as_sample(row, form)) for row in x]
+    rows = [as_tensor(result) for result in results]
+    shapes = {tuple(row.shape) for row in rows}
+    if len(shapes) > 1:
+        raise ArgumentError(
+            f"transform: {step} gives samples of different shapes ({sorted(shapes)[:3]}), which "
+            "make no batch"
+        )
+    return torch.stack(rows), form_of(results[0])
+
+
+def _as_sample(row: Tensor, form: Form) -> Any:
+    if form == "pil":
+        return image_functions.to_pil_image(row)
+    if form == "array":
+        return row.cpu().numpy()
+    # A copy: what is not ours may write in place.
+    return tv_tensors.Image(row.clone()) if form == "image" else row.clone()
+
+
+def form_of(value: Any) -> Form:
+    """What kind of sample a value is.
+
+    Args:
+        value: x of one sample.
+    """
+    if isinstance(value, Image.Image):
+        return "pil"
+    if isinstance(value, np.ndarray):
+        return "array"
+    return "image" if isinstance(value, tv_tensors.Image) else "tensor"
+
+
+_PIL_MODES = ("L", "LA", "RGB", "RGBA")
+
+
+def as_tensor(value: Any) -> Tensor:
+    """One sample as a tensor, without scaling.
+
+    Args:
+        value: A tensor, an array, a number, or a PIL image of mode L, LA, RGB or RGBA.
+
+    Returns:
+        `[C, H, W]` uint8 for a PIL image, else the values in their own shape and type.
+
+    Raises:
+        ArgumentError: It is something else.
+    """
+    if isinstance(value, Tensor):
+        return value.as_subclass(Tensor)
+    if isinstance(value, Image.Image):
+        if value.mode not in _PIL_MODES:
+            raise ArgumentError(
+                f"samples: PIL images of mode {value.mode!r}; buffers keep modes "
+                f"{', '.join(_PIL_MODES)}: convert them in the data set, as in "
+                "`image.convert('RGB')`"
+            )
+        picture: Tensor = image_functions.pil_to_tensor(value)
+        return picture
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, float | int | np.generic):
+        return torch.as_tensor(value)
+    raise ArgumentError(
+        f"samples: of type {type(value).__name__}; a buffer keeps tensors, arrays, numbers or PIL "
+        "images"
+    )
+
+
+def _alike(a: Any, b: Any) -> bool:
+    """Whether two transforms, or two settings of transforms, are the same."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, Tensor):
+        return a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(a, b))
+    if isinstance(a, np.ndarray):
+        return bool(np.array_equal(a, b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
+    if isinstance(a, Sequence) and not isinstance(a, str | bytes):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if hasattr(a, "__code__"):  # functions made anew for each experience, perhaps
+        cells = [[cell.cell_contents for cell in f.__closure__ or ()] for f in (a, b)]
+        return (
+            a.__code__ is b.__code__
+            and _alike(a.__defaults__, b.__defaults__)
+            and _alike(a.__kwdefaults__, b.__kwdefaults__)
+            and _alike(*cells)
+        )
+    if hasattr(a, "__dict__"):
+        return _alike(vars(a), vars(b))
+    return bool(a == b)

@@ -1,14 +1,16 @@
 """A memory seen as an Avalanche data set, tensor-backed and cheap to make.
 
-Avalanche's loaders read one sample at a time; here a sample is one row of the store and the
-stream's own pipeline is applied to it (or, for deterministic pipelines that are read often, to the
-whole memory once). The view reads the live store: after the next update it shows the new
-exemplars, so take `buffer.buffer` anew, as Avalanche's own plugins do.
+Avalanche's loaders read one sample at a time; here a sample is one row of the store with the
+stream's own pipeline applied to it; several rows, where a loader asks for several, go through the
+pipeline together. The view reads the live store: after the next update it shows the new exemplars,
+so take `buffer.buffer` anew, as Avalanche's own plugins do.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -18,19 +20,46 @@ from avalanche.benchmarks.utils.classification_dataset import (
 )
 from avalanche.benchmarks.utils.data import AvalancheDataset
 from avalanche.benchmarks.utils.data_attribute import DataAttribute
-from avalanche.benchmarks.utils.flat_data import FlatData
 from avalanche.benchmarks.utils.transform_groups import TransformGroups
 from torch import Tensor
 from torch.utils.data import Dataset
+from torch.utils.data.dataloader import default_collate
 from torchvision.transforms.functional import to_pil_image
 
-from buffers.transforms import BatchTransform
+from buffers.leaves import LeafKind
+from buffers.store import ExemplarStore
+from buffers.transforms import BatchTransform, Form, Step
 
-if TYPE_CHECKING:
-    from buffers.store import ExemplarStore
+# Where the pipeline is deterministic, reading this share of the rows makes it worthwhile to
+# transform all of them at once and to keep them until the memory changes; unless they are many.
+_DECODE_AFTER = 0.25
+_DECODE_AT_MOST = 2**25  # values
 
-# Reading this share of the rows one by one makes transforming them all at once worthwhile.
-_DECODE_ALL_AFTER = 0.25
+_TASKS = "targets_task_labels"
+
+
+class FfcvError(RuntimeError):
+    """Asked for the transforms of an exemplar store, which is no FFCV data."""
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How exemplars look to a stream.
+
+    Attributes:
+        train: The stream's training pipeline.
+        evaluate: The stream's evaluation pipeline.
+        attributes: What each sample has after (x, y), in order: `"targets_task_labels"`,
+            `"targets"`, or names of extra columns of the store.
+        label_type: Type of y where it is a tensor in the stream's samples; None for a number.
+        collate: How samples are made a batch.
+    """
+
+    train: BatchTransform = field(default_factory=BatchTransform)
+    evaluate: BatchTransform = field(default_factory=BatchTransform)
+    attributes: tuple[str, ...] = ()
+    label_type: torch.dtype | None = None
+    collate: Callable[[list[Any]], Any] = default_collate
 
 
 class StoreRows(Dataset[Any]):
@@ -38,81 +67,162 @@ class StoreRows(Dataset[Any]):
 
     Args:
         store: The store.
-        rows: Which of its rows.
-        pil: Whether the stream's transforms expect PIL images.
+        rows: Which of its rows, `[m]` int64, at least one.
+        form: What x is before the stream's transforms.
+        label_type: Type of y where it is a tensor; None for a number.
     """
 
-    def __init__(self, store: ExemplarStore, rows: Tensor, *, pil: bool) -> None:
+    def __init__(
+        self, store: ExemplarStore, rows: Tensor, form: Form, label_type: torch.dtype | None
+    ) -> None:
         assert store.x is not None
         # The tensors of this moment: a store that moves its rows makes new ones.
         self.x, self.meta, self.extra = store.x, store.meta, dict(store.extra)
-        self.rows = rows.tolist()
-        self.gives_pil = pil
+        self.store = store
+        self.rows = rows.cpu()
+        self.kind = LeafKind(form, label_type)
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        row = self.rows[index]
-        x = self.x[row].cpu()
-        return (to_pil_image(x) if self.gives_pil else x), int(self.meta[row, 0])
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
+        row = int(self.rows[index])
+        x: Any = self.x[row].cpu()
+        if self.kind.form == "pil":
+            x = to_pil_image(x)
+        elif self.kind.form == "array":
+            x = x.numpy()
+        return x, self.label(int(self.meta[row, 0]))
+
+    def label(self, y: int) -> Any:
+        """The class label as the stream has it."""
+        return y if self.kind.label is None else torch.tensor(y, dtype=self.kind.label)
 
     def raw_rows(self, index: Tensor) -> Tensor:
-        """Untransformed rows at once, `[m, ...]` (what `buffers.stream` asks a leaf for)."""
-        return self.x[torch.tensor(self.rows)[index]]
+        """Untransformed rows at once, `[m, ...]`.
+
+        Args:
+            index: Positions among these rows, `[m]` int64.
+        """
+        return self.x.index_select(0, self.rows[index].to(self.x.device)).cpu()
+
+    @property
+    def transforms(self) -> NoReturn:
+        """Cuts short Avalanche's search for FFCV data, which visits every exemplar otherwise.
+
+        For each loader `has_ffcv_support` asks every leaf for its transforms, before it lists the
+        rows, and takes any error for "no FFCV".
+
+        Raises:
+            FfcvError: Always.
+        """
+        raise FfcvError("an exemplar store holds no FFCV data")
+
+
+class _Column(Sequence[Any]):
+    """A column of the rows of a view, read when the first value is asked for."""
+
+    def __init__(self, table: Tensor, rows: Tensor) -> None:
+        self._table, self._rows = table, rows
+        self._values: list[Any] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if self._values is None:
+            picked = self._table[self._rows.to(self._table.device)].cpu()
+            self._values = picked.tolist() if picked.ndim == 1 else list(picked.unbind(0))
+        return self._values[index]
+
+    __hash__ = object.__hash__
+
+
+class _Reader:
+    """Reads samples of a view in one transform group."""
+
+    def __init__(self, leaf: StoreRows, pipeline: BatchTransform, look: Presentation) -> None:
+        self.leaf, self.pipeline, self.look = leaf, pipeline, look
+        self._decoded: Tensor | None = None
+        self._read = 0
+        self._version = leaf.store.version
+
+    def samples(self, index: list[int]) -> list[list[Any]]:
+        """Samples at these positions, as the stream would give them."""
+        leaf = self.leaf
+        where = leaf.rows[index].to(leaf.x.device)
+        x = self._inputs(index, where)
+        meta = leaf.meta.index_select(0, where).tolist()
+        rows = [[x[i], leaf.label(meta[i][0])] for i in range(len(index))]
+        for name in self.look.attributes:
+            if name in (_TASKS, "targets"):
+                column = 1 if name == _TASKS else 0
+                for row, values in zip(rows, meta, strict=True):
+                    row.append(values[column])
+            else:
+                picked = leaf.extra[name].index_select(0, where).cpu()
+                values = picked.tolist() if picked.ndim == 1 else list(picked.unbind(0))
+                for row, value in zip(rows, values, strict=True):
+                    row.append(value)
+        return rows
+
+    def _inputs(self, index: list[int], where: Tensor) -> Tensor:
+        leaf = self.leaf
+        if not self.pipeline.steps or not self.pipeline.deterministic:
+            return self.pipeline(leaf.x.index_select(0, where).cpu())
+        if self._version != leaf.store.version:
+            self._decoded, self._read, self._version = None, 0, leaf.store.version
+        if self._decoded is None:
+            x = self.pipeline(leaf.x.index_select(0, where).cpu())
+            self._read += len(index)
+            worthwhile = self._read > _DECODE_AFTER * len(leaf)
+            if worthwhile and x[0].numel() * len(leaf) <= _DECODE_AT_MOST:
+                self._decoded = self.pipeline(leaf.raw_rows(torch.arange(len(leaf))))
+            return x
+        return self._decoded[index]
 
 
 class _View(AvalancheDataset[Any]):
     """What the two kinds of view share: a direct way from index to sample."""
 
-    _leaf: StoreRows | None = None
-    _pipelines: dict[str, BatchTransform]
-    _decoded: dict[str, Tensor]
-    _reads: dict[str, int]
-
-    def _attach(self, leaf: StoreRows, pipelines: dict[str, BatchTransform]) -> None:
-        self._leaf, self._pipelines = leaf, pipelines
-        self._decoded, self._reads = {}, {}
+    _readers: Mapping[str, _Reader] | None = None
+    _reader: _Reader | None = None
+    _remake: Callable[[Tensor], _View]
 
     def __getitem__(self, index: Any) -> Any:
-        leaf = self._leaf
-        if leaf is None or not isinstance(index, int | np.integer):
+        if self._reader is None or not isinstance(index, int | np.integer):
             return super().__getitem__(index)
-        group = self._flat_data._transform_groups.current_group
-        pipeline = self._pipelines.get(group)
-        if pipeline is None or not pipeline.vectorised:
-            return super().__getitem__(index)
-        row = leaf.rows[index]
-        sample: list[Any] = [self._transformed(leaf, row, index, group), int(leaf.meta[row, 0])]
-        for attribute in self._data_attributes.values():
-            if attribute.use_in_getitem:
-                sample.append(attribute[int(index)])
-        return sample
+        position = int(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"index {position} of {len(self)} exemplars")
+        return self._reader.samples([position])[0]
 
-    def _transformed(self, leaf: StoreRows, row: int, index: int, group: str) -> Tensor:
-        pipeline = self._pipelines[group]
-        if not pipeline.steps:
-            return leaf.x[row].cpu()
-        if pipeline.deterministic:
-            decoded = self._decoded.get(group)
-            if decoded is not None:
-                return decoded[index]
-            self._reads[group] = self._reads.get(group, 0) + 1
-            if self._reads[group] > _DECODE_ALL_AFTER * len(leaf.rows):
-                everything = leaf.x[torch.tensor(leaf.rows, device=leaf.x.device)].cpu()
-                self._decoded[group] = pipeline(everything)
-        return pipeline(leaf.x[row : row + 1].cpu())[0]
+    def __getitems__(self, index: Sequence[int]) -> list[Any]:
+        """Several samples at once; PyTorch's loaders ask for them so."""
+        if self._reader is None:
+            return [self[position] for position in index]
+        return self._reader.samples(list(index))
 
     def with_transforms(self, group_name: str) -> Any:
         view = super().with_transforms(group_name)
-        # A copy with another pipeline current; what was decoded belongs to the first.
-        view._decoded, view._reads = dict(self._decoded or {}), {}
+        if self._readers is not None and self._reader is not None:
+            view._reader = self._readers.get(group_name)
         return view
 
     def subset(self, indices: Any) -> Any:
-        plain = super().subset(indices)
-        plain._leaf = None
-        return plain
+        if self._reader is None:
+            return super().subset(indices)
+        chosen = torch.as_tensor([int(index) for index in indices], dtype=torch.int64)
+        if len(chosen) == 0:
+            return super().subset([])
+        group = self._flat_data._transform_groups.current_group
+        return self._remake(self._reader.leaf.rows[chosen]).with_transforms(group)
+
+    def _shallow_clone_dataset(self) -> Any:
+        # The clone is about to get other transforms or attributes: it takes Avalanche's way.
+        clone = super()._shallow_clone_dataset()
+        clone._reader = None
+        return clone
 
     def __hash__(self) -> int:
         return id(self)
@@ -126,58 +236,61 @@ class PlainView(_View, ClassificationDataset):
     """Rows (x, y): for streams without task labels."""
 
 
-def view_of(
-    store: ExemplarStore,
-    rows: Tensor,
-    *,
-    train: BatchTransform,
-    evaluate: BatchTransform,
-    attributes: tuple[str, ...],
-) -> AvalancheDataset[Any]:
+def view_of(store: ExemplarStore, rows: Tensor, look: Presentation) -> AvalancheDataset[Any]:
     """Make an Avalanche data set of some rows of a store.
 
     Args:
         store: The store.
-        rows: Which rows, `[m]` int64, at least one.
-        train: The stream's training pipeline.
-        evaluate: The stream's evaluation pipeline.
-        attributes: What the stream appends to (x, y): `"targets_task_labels"`, or the name of an
-            extra column of the store (`"logits"`), in order.
+        rows: Which rows, `[m]` int64, at least one; repeats are allowed.
+        look: How the exemplars look to the stream.
 
     Returns:
         A data set whose samples have the form of the stream's.
     """
-    pil = train.pil or evaluate.pil
-    leaf = StoreRows(store, rows, pil=pil)
-    held = leaf.meta[rows.to(leaf.meta.device)].cpu()
-    named: list[DataAttribute[Any]] = [DataAttribute(held[:, 0].tolist(), "targets")]
-    with_task = "targets_task_labels" in attributes
-    for name in attributes:
-        if name == "targets_task_labels":
-            named.append(DataAttribute(held[:, 1].tolist(), name, use_in_getitem=True))
-        elif name in leaf.extra:
-            column = leaf.extra[name][rows.to(leaf.meta.device)].cpu()
-            data = FlatData([list(column.unbind(0))])
-            named.append(DataAttribute(data, name, use_in_getitem=True))
-    view = (TaskView if with_task else PlainView)(
+    leaf = StoreRows(store, rows, look.train.form, look.label_type)
+    attributes = [DataAttribute(_Column(leaf.meta[:, 0], leaf.rows), "targets")]
+    for name in look.attributes:
+        if name == "targets":
+            attributes[0].use_in_getitem = True
+            continue
+        table = leaf.meta[:, 1] if name == _TASKS else leaf.extra[name]
+        attributes.append(DataAttribute(_Column(table, leaf.rows), name, use_in_getitem=True))
+    view = (TaskView if _TASKS in look.attributes else PlainView)(
         [leaf],
-        data_attributes=named,
+        data_attributes=attributes,
         transform_groups=TransformGroups(
-            {"train": _composed(train.steps), "eval": _composed(evaluate.steps)}
+            {"train": _composed(look.train.steps), "eval": _composed(look.evaluate.steps)}
         ),
+        collate_fn=look.collate,
     )
-    view._attach(leaf, {"train": train, "eval": evaluate})
+    view._readers = {
+        "train": _Reader(leaf, look.train, look),
+        "eval": _Reader(leaf, look.evaluate, look),
+    }
+    view._reader = view._readers["train"]
+    view._remake = _Remake(store, look)
     return view
 
 
-def _composed(steps: list[Any]) -> Any:
+@dataclass(frozen=True)
+class _Remake:
+    """Makes a view of other rows (a class, so that loader processes can pickle it)."""
+
+    store: ExemplarStore
+    look: Presentation
+
+    def __call__(self, rows: Tensor) -> Any:
+        return view_of(self.store, rows, self.look)
+
+
+def _composed(steps: list[Step]) -> _Compose | None:
     return _Compose(steps) if steps else None
 
 
 class _Compose:
     """Steps one after the other on x alone, whatever each one's signature looks like."""
 
-    def __init__(self, steps: list[Any]) -> None:
+    def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
 
     def __call__(self, x: Any) -> Any:
