@@ -1,1 +1,1 @@
-"""benchmarks."""
+"""What is measured: data, scenarios, methods, suites, the runner, reports, the command line."""

@@ -1,0 +1,1 @@
+"""The commands of `clcore`, one file each."""

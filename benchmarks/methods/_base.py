@@ -1,0 +1,65 @@
+"""The base class of every method that a suite can run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from buffers import Buffer
+    from clcore import Probe
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """How a learner is kept from forgetting.
+
+    A subclass in a file of its own is a method; the file's name, with hyphens, is the method's.
+
+    Attributes:
+        name: Registered name.
+        title: One line for people.
+        has_memory: Whether exemplars are kept; methods without are run once, with memory size 0.
+        joint: Whether all experiences are learned at once.
+        streaming: Whether the memory takes part in the stream, mini-batch by mini-batch; one that
+            is chosen again at the end of an experience does not, and can't run online.
+        retrieval: How the memory is read.
+        nearest_mean: Whether test samples are classified by the nearest mean of the exemplars
+            (iCaRL) instead of by the network's output layer.
+    """
+
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    has_memory: ClassVar[bool] = True
+    joint: ClassVar[bool] = False
+    streaming: ClassVar[bool] = False
+    retrieval: ClassVar[str] = "uniform"
+
+    nearest_mean: bool = False
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in cls.__dict__:
+            cls.name = cls.__module__.rpartition(".")[2].replace("_", "-")
+
+    @property
+    def label(self) -> str:
+        """The name with its options, as it stands in results: `"herding+nem"`."""
+        return f"{self.name}+nem" if self.nearest_mean else self.name
+
+    @abstractmethod
+    def build_buffer(
+        self, memory_size: int, *, seed: int, probe: Probe | None = None
+    ) -> Buffer | None:
+        """Make an empty memory.
+
+        Args:
+            memory_size: Exemplars allowed.
+            seed: Seed of the memory's own random numbers.
+            probe: Computes features of stored samples, for memories that need them and are filled
+                without an Avalanche strategy.
+
+        Returns:
+            The memory; None for a method without one.
+        """

@@ -1,0 +1,1 @@
+"""The parts of the runner: plan, folder, one cell, worker processes."""

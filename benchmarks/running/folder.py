@@ -1,0 +1,245 @@
+"""The folder of a run: made, recognised, resumed, and never overwritten by accident."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environment import describe
+from benchmarks.reporting import Results, write_results
+from benchmarks.reporting.results import write_text_atomically
+from benchmarks.running.failures import disk_errors
+from benchmarks.running.plan import Cell, cells_of, united
+from benchmarks.running.task import read_result
+from benchmarks.settings import changed, from_plain, override, to_plain
+from benchmarks.suites import Suite
+from benchmarks.suites._base import CHOICE, FIXED
+from clcore.errors import ArgumentError, FormatError
+
+SCHEMA = 1
+"""Number of the format of `settings.json`."""
+
+OURS = ("cells", "results.json", "table.md", "report.html", "settings.json", "wandb")
+"""What a run writes into its folder, and what overwriting it removes."""
+
+
+class RunFolder:
+    """A run on disk.
+
+    Args:
+        path: The folder.
+        suite: The suite with its settings.
+        cells: The cells to run, in order.
+        environment: Where it was begun.
+    """
+
+    def __init__(
+        self, path: Path, suite: Suite, cells: list[Cell], environment: dict[str, Any]
+    ) -> None:
+        self.path, self.suite, self.cells, self.environment = path, suite, cells, environment
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings as `results.json` shows them."""
+        return {**to_plain(self.suite), "command": self.command}
+
+    @property
+    def command(self) -> str:
+        """The command line that makes this run again."""
+        return command_of(self.suite)
+
+    def cell_folder(self, cell: Cell) -> Path:
+        """Where a cell's files are."""
+        return self.path / "cells" / cell.name
+
+    def write_settings(self) -> None:
+        """Write `settings.json`: what the run is, for `--resume`."""
+        record = {
+            "schema": SCHEMA,
+            "suite": self.suite.name,
+            "settings": to_plain(self.suite),
+            "cells": [[cell.method, cell.memory_size, cell.seed] for cell in self.cells],
+            "environment": self.environment,
+        }
+        with disk_errors(self.path):
+            (self.path / "cells").mkdir(parents=True, exist_ok=True)
+            write_text_atomically(self.path / "settings.json", json.dumps(record, indent=1) + "\n")
+
+    def finished(self) -> list[Cell]:
+        """The cells whose results are there."""
+        return [c for c in self.cells if (self.cell_folder(c) / "result.json").is_file()]
+
+    def results(self) -> Results:
+        """The results of the finished cells.
+
+        Raises:
+            FormatError: A cell's result is damaged.
+        """
+        runs = [read_result(self.cell_folder(cell)) for cell in self.finished()]
+        return Results.model_validate(
+            {
+                "schema": 1,
+                "suite": self.suite.name,
+                "kind": self.suite.kind,
+                "environment": self.environment,
+                "settings": self.settings,
+                "runs": [run.model_dump(mode="json") for run in runs if run is not None],
+            }
+        )
+
+    def write_results(self) -> Results:
+        """Write `results.json` with the cells that are finished."""
+        results = self.results()
+        with disk_errors(self.path):
+            write_results(self.path / "results.json", results)
+        return results
+
+
+def command_of(suite: Suite) -> str:
+    """The command line that runs a suite with these settings."""
+    from benchmarks import suites
+
+    words = ["clcore", "run", suite.name]
+    if suite.name in suites.REGISTRY:
+        plain = suites.find(suite.name)
+        for name, option in zip(CHOICE, ("--methods", "--memory", "--seeds"), strict=True):
+            values = getattr(suite, name)
+            if values != getattr(plain, name):
+                words += [option, ",".join(map(str, values))]
+            plain = replace(plain, **{name: values})
+        for assignment in changed(plain, suite):
+            words += ["--set", assignment]
+    return shlex.join(words)
+
+
+def create(path: Path, suite: Suite, *, overwrite: bool = False) -> RunFolder:
+    """Begin a run in a new or empty folder.
+
+    Args:
+        path: The folder.
+        suite: The suite with its settings.
+        overwrite: Remove an older run that is there; never anything that is not a run's.
+
+    Returns:
+        The run, its settings written.
+
+    Raises:
+        ArgumentError: There is a run already and `overwrite` is false; or the folder holds
+            something else; or the suite can't be run.
+        DiskError: The folder can't be written.
+    """
+    cells = cells_of(suite)
+    if path.exists() and not path.is_dir():
+        raise ArgumentError(f"--out: {path} is a file; a folder is needed")
+    if path.is_dir() and any(path.iterdir()):
+        if not _is_run(path):
+            raise ArgumentError(
+                f"--out: {path} holds files, but no run of clcore; nothing was changed: give "
+                "another folder"
+            )
+        if not overwrite:
+            raise ArgumentError(
+                f"--out: {path} holds a run already; nothing was changed: continue it with "
+                "--resume, replace it with --overwrite, or give another folder"
+            )
+        with disk_errors(path):
+            for name in OURS:
+                target = path / name
+                if target.is_dir() and not target.is_symlink():
+                    shutil.rmtree(target)
+                else:
+                    target.unlink(missing_ok=True)
+    run = RunFolder(path, suite, cells, describe(suite.threads))
+    run.write_settings()
+    return run
+
+
+def reopen(
+    path: Path,
+    *,
+    name: str | None = None,
+    assignments: Iterable[str] = (),
+    **choice: Any,
+) -> RunFolder:
+    """Continue a run.
+
+    Args:
+        path: Its folder.
+        name: The suite that it should be of; None for any.
+        assignments: `key=value` settings; none may differ from what is recorded.
+        **choice: `methods`, `memory_sizes`, `seeds`: run these cells too.
+
+    Returns:
+        The run with all its cells.
+
+    Raises:
+        FormatError: There is no run, its settings are damaged or of another schema.
+        ArgumentError: It is of another suite or was made with other settings; says which.
+        DiskError: The folder can't be written.
+    """
+    suite, cells, environment = _read_settings(path)
+    if name is not None and name.replace("_", "-") != suite.name:
+        raise ArgumentError(
+            f"--resume: {path} is a run of {suite.name}, not of {name}; nothing was changed"
+        )
+    differing = changed(suite, override(suite, assignments, fixed=(*FIXED, *CHOICE)))
+    if differing:
+        raise ArgumentError(
+            f"--resume: {path} was made with other settings than {', '.join(differing)}; nothing "
+            "was changed: leave --set away to continue it, or give another folder"
+        )
+    if choice:
+        cells = united(cells, cells_of(replace(suite, **choice)))
+        added: dict[str, Any] = {
+            key: tuple(dict.fromkeys([*getattr(suite, key), *choice[key]])) for key in choice
+        }
+        suite = replace(suite, **added)
+    run = RunFolder(path, suite, cells, environment)
+    run.write_settings()
+    return run
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder holds a run of ours, of any schema."""
+    try:
+        record = json.loads((path / "settings.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"schema", "suite", "settings"} <= set(record)
+
+
+def _read_settings(path: Path) -> tuple[Suite, list[Cell], dict[str, Any]]:
+    file = path / "settings.json"
+    if not file.is_file():
+        raise FormatError(f"{path} holds no run of clcore: there is no settings.json")
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{file} is damaged: it is not valid JSON") from error
+    if not isinstance(record, dict) or "schema" not in record:
+        raise FormatError(f"{file} is not the settings.json of a run: it has no 'schema' number")
+    if record["schema"] != SCHEMA:
+        raise FormatError(
+            f"{file} was written with schema {record['schema']!r}, this version continues schema "
+            f"{SCHEMA}; nothing was changed: give another folder, or --overwrite"
+        )
+    try:
+        suite = from_plain(Suite, record["settings"])
+        cells = [Cell(str(m), int(size), int(seed)) for m, size, seed in record["cells"]]
+        return suite, cells, dict(record["environment"])
+    except (ArgumentError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{file} is damaged: {error}") from error
+
+
+def free_folder(parent: Path, name: str) -> Path:
+    """A folder that does not exist yet: `name`, `name-2`, `name-3`, ..."""
+    path, number = parent / name, 1
+    while path.exists():
+        number += 1
+        path = parent / f"{name}-{number}"
+    return path

@@ -1,0 +1,77 @@
+"""Which cells a suite consists of, and whether they can be run at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmarks import methods
+from benchmarks.models import MODELS
+from benchmarks.suites import Suite
+from clcore.errors import ArgumentError, UnknownNameError
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One run: one method with one memory size and one seed.
+
+    Attributes:
+        method: Name with its options, for example `"herding+nem"`.
+        memory_size: Exemplars; 0 for a method without memory.
+        seed: Seed of the run.
+    """
+
+    method: str
+    memory_size: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's folder, and of its wandb run."""
+        return f"{self.method}-m{self.memory_size}-s{self.seed}"
+
+
+def cells_of(suite: Suite) -> list[Cell]:
+    """List the cells of a suite: by seed, then memory size, then method.
+
+    All methods of one seed come first, so a suite that is stopped early can be compared as far as
+    it got.
+
+    Args:
+        suite: The suite, with the methods, memory sizes and seeds wanted.
+
+    Returns:
+        The cells; a method without a memory has one a seed.
+
+    Raises:
+        UnknownNameError: A method, or the model, does not exist; suggests the nearest.
+        ArgumentError: A method can't be run in this suite, or there is no learning rate for a
+            memory size.
+    """
+    if suite.model.name not in MODELS:
+        raise UnknownNameError("model", suite.model.name, MODELS)
+    found = [methods.find(name) for name in suite.methods]
+    labels = [method.label for method in found]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise ArgumentError(f"methods: {label!r} is given more than once")
+    for method in found:
+        if suite.training == "online" and not method.streaming:
+            raise ArgumentError(
+                f"methods: {method.label!r} chooses its memory again at the end of each "
+                f"experience, but {suite.name} is an online stream without such ends; use a "
+                "streaming memory such as 'reservoir'"
+            )
+    cells = []
+    for seed in suite.seeds:
+        cells += [Cell(m.label, 0, seed) for m in found if not m.has_memory]
+        for size in suite.memory_sizes:
+            cells += [Cell(m.label, size, seed) for m in found if m.has_memory]
+    for size in dict.fromkeys(cell.memory_size for cell in cells):
+        suite.rate(size)
+    return cells
+
+
+def united(first: Iterable[Cell], second: Iterable[Cell]) -> list[Cell]:
+    """Cells of both lists, each once, in order."""
+    return list(dict.fromkeys([*first, *second]))

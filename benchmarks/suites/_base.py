@@ -1,0 +1,137 @@
+"""What a suite is: data, model, schedule, methods, and the published numbers to compare with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from benchmarks.models import ModelSettings
+from clcore.errors import ArgumentError
+
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0.0)]
+
+FIXED = ("name", "version", "title", "kind", "published", "sources")
+"""Fields that say what the suite is; `--set` can't change them."""
+
+CHOICE = ("methods", "memory_sizes", "seeds")
+"""Fields that say which cells are run; they don't change what a cell computes."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number that somebody published for this suite's protocol.
+
+    Attributes:
+        method: Our name of the method that comes closest.
+        memory_size: Exemplars; 0 without a memory.
+        final_accuracy: Rate in [0, 1].
+        source: Who published it.
+        note: In what it differs from what the suite runs; empty where it does not.
+    """
+
+    method: str
+    memory_size: int
+    final_accuracy: float
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A benchmark as data.
+
+    Attributes:
+        name: Registered name: the file's, with hyphens.
+        version: Raised whenever a change of the suite changes its numbers.
+        title: One line for people.
+        dataset: A data set of `benchmarks.datasets`.
+        scenario: How it is divided into experiences: functions of `benchmarks.scenarios` with
+            their options, in order. The first takes the data, each further one the scenario so far.
+        model: The network.
+        training: `"batch"`: experiences are loaded as a whole, shuffled, and trained inside
+            Avalanche; `"online"`: mini-batches come once, in order, to an `OnlineLearner`.
+        normalise: `"none"`: pixels in [0, 1]; `"dataset"`: mean and deviation of the training
+            images taken out, channel by channel.
+        epochs: Passes over each experience.
+        batch_size: Rows of the stream in a step.
+        replay_batch_size: Rows of the memory in a step.
+        learning_rate: Of plain SGD; one number, or one for each memory size (0: no memory).
+        momentum: Of SGD.
+        weight_decay: Of SGD.
+        update: When streaming memories take in what is learned: after each `"iteration"` or at
+            the end of each `"experience"`. Others are chosen again at the end of an experience.
+        methods: Names of methods; `+nem` after one for nearest-mean classification.
+        memory_sizes: Exemplars allowed.
+        seeds: One run each.
+        evaluations_during: Evaluations in the course of an experience, before the one at its end.
+        log_points: Training events an experience.
+        threads: Threads that each process lets PyTorch use.
+        kind: Family of the suite.
+        published: Numbers to compare with.
+        sources: Where each setting comes from.
+
+    Raises:
+        ArgumentError: No method, no seed, a size or a seed that is given twice or out of range.
+    """
+
+    name: str
+    version: int
+    title: str
+    dataset: str
+    scenario: dict[str, dict[str, Any]]
+    model: ModelSettings
+    batch_size: Positive
+    replay_batch_size: Positive
+    learning_rate: Rate | dict[int, Rate]
+    methods: tuple[str, ...]
+    memory_sizes: tuple[Positive, ...]
+    seeds: tuple[Annotated[int, Field(ge=0)], ...]
+    training: Literal["batch", "online"] = "batch"
+    normalise: Literal["none", "dataset"] = "none"
+    epochs: Positive = 1
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    update: Literal["experience", "iteration"] = "iteration"
+    evaluations_during: Annotated[int, Field(ge=0)] = 3
+    log_points: Positive = 40
+    threads: Positive = 1
+    kind: Literal["continual"] = "continual"
+    published: tuple[Published, ...] = ()
+    sources: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in CHOICE:
+            values = getattr(self, name)
+            if not values:
+                raise ArgumentError(f"{name}: at least one is needed, none was given")
+            repeated = sorted({str(value) for value in values if values.count(value) > 1})
+            if repeated:
+                raise ArgumentError(f"{name}: {', '.join(repeated)} is given more than once")
+        for size in self.memory_sizes:
+            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+                raise ArgumentError(
+                    f"memory_sizes: got {size!r}; a positive number of exemplars is needed"
+                )
+        for seed in self.seeds:
+            if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+                raise ArgumentError(f"seeds: got {seed!r}; whole numbers from 0 are allowed")
+
+    def rate(self, memory_size: int) -> float:
+        """The learning rate for a memory size (0: without memory).
+
+        Raises:
+            ArgumentError: The suite tunes the rate by memory size and has none for this one.
+        """
+        if not isinstance(self.learning_rate, dict):
+            return self.learning_rate
+        if memory_size not in self.learning_rate:
+            known = ", ".join(map(str, sorted(self.learning_rate)))
+            raise ArgumentError(
+                f"learning_rate: {self.name} has one for each memory size ({known}) and none for "
+                f"{memory_size}; give it with --set learning_rate.{memory_size}=0.1, or one for "
+                "all with --set learning_rate=0.1"
+            )
+        return self.learning_rate[memory_size]
