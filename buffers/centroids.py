@@ -20,6 +20,10 @@ _Index = NDArray[np.int64]
 # Rows whose products are computed together; the products of the rows with each other grow with it.
 _BLOCK = 256
 
+# A row is nearer only if it is so by more than rounding: of the two rows of a cluster both are
+# equally near to its centroid, and the exemplar stays.
+_NEARER = 1 - 1e-5
+
 
 class Clusters:
     """The clusters of a store, one a slot, in its columns `centroid` and `members`.
@@ -79,7 +83,11 @@ class Clusters:
             self._store.extra["members"].copy_(torch.from_numpy(self._count))
 
     def _move_block(self, slots: _Index, rows: _Index) -> None:
-        x, centroids = self._rows[rows], self._centroid[slots]
+        centroids = self._centroid[slots]
+        # Seen from the middle of the class: single precision is then enough for the products.
+        middle = centroids.mean(axis=0)
+        centroids -= middle
+        x = self._rows[rows] - middle
         counts = self._count[slots].astype(np.float64)
         # With the sums s_j = n_j c_j a move only adds: ⟨φ_i, s_j⟩ is kept right for the rows to
         # come, and ‖φ − c_j‖² less ‖φ‖² is ‖s_j‖² / n_j² − 2 ⟨φ, s_j⟩ / n_j.
@@ -93,15 +101,16 @@ class Clusters:
             j = int((offset - slope * with_sums[i]).argmin())
             mover = moved.get(j)
             if mover is None:
-                mover = moved[j] = _Mover(self._exemplar(int(slots[j])), centroids[j], counts[j])
+                exemplar = self._exemplar(int(slots[j])) - middle
+                mover = moved[j] = _Mover(exemplar, centroids[j], counts[j])
             product, square = float(with_sums[i, j]), float(with_rows[i, i])
             sum_squares[j] += 2 * product + square
             with_sums[i + 1 :, j] += with_rows[i, i + 1 :]
-            count = mover.take(i, x, with_rows, product)
+            count = mover.take(i, x, with_rows, product, sum_squares[j])
             offset[j], slope[j] = sum_squares[j] / count**2, 2 / count
         for j, mover in moved.items():
             slot = int(slots[j])
-            self._centroid[slot] = mover.sum(x) / mover.count
+            self._centroid[slot] = mover.sum(x) / mover.count + middle
             self._count[slot] = mover.count
             if mover.holder is not None:
                 self.held[slot] = int(rows[mover.holder])
@@ -127,8 +136,17 @@ class _Mover:
         wide = exemplar.astype(np.float64)
         self._square, self._with_sum = float(wide @ wide), float(wide @ self._start)
 
-    def take(self, i: int, x: _Single, with_rows: _Double, product: float) -> int:
-        """Add row i, whose product with the sum was `product`; make it the exemplar if nearer.
+    def take(
+        self, i: int, x: _Single, with_rows: _Double, product: float, sum_square: float
+    ) -> int:
+        """Add a row; make it the exemplar if it is nearer to the centroid.
+
+        Args:
+            i: The row of the block.
+            x: Rows of the block, `[b, d]`.
+            with_rows: Their products with each other, `[b, b]`.
+            product: Of row i with the sum, before it was added.
+            sum_square: Of the sum, with row i added.
 
         Returns:
             The number of rows now in the cluster.
@@ -138,9 +156,10 @@ class _Mover:
         self._with_sum += float(with_rows[held, i] if held is not None else self.exemplar @ x[i])
         self.count += 1
         self._came.append(i)
-        # Both distances to the centroid, less its own square.
-        own = square - 2 * (product + square) / self.count
-        if own < self._square - 2 * self._with_sum / self.count:
+        centroid_square = sum_square / self.count**2
+        own = square - 2 * (product + square) / self.count + centroid_square
+        old = self._square - 2 * self._with_sum / self.count + centroid_square
+        if own < old * _NEARER:
             self.holder, self._square, self._with_sum = i, square, product + square
         return self.count
 

@@ -26,7 +26,7 @@ one class the products with all centroids and with each other are two matrix pro
 row has moved centroid j only the block's products with j change, by a column of the second. The
 cost is O(n (K + b) d) in matrix products for n rows in blocks of b, and O(n (K + b + d)) beside
 them. How the stream is cut into batches matters only through the rounding of centroids to float32
-in between.
+in between. Of two equally near rows the exemplar stays (any two are, in a cluster of two).
 
 Expected: Chaudhry et al. report it level with a ring buffer, ahead of a reservoir at 1 to 3
 exemplars a class and behind at 13. See `docs/benchmarks.md`.
