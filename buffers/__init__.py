@@ -18,6 +18,7 @@ from buffers.retrieval import Retrieval
 from buffers.ring import RingBuffer
 from buffers.selection import SelectorBuffer
 from buffers.store import ExemplarStore
+from buffers.substitute import use_buffer
 
 __all__ = [
     "BalancedReservoirBuffer",
@@ -34,4 +35,5 @@ __all__ = [
     "Retrieval",
     "RingBuffer",
     "SelectorBuffer",
+    "use_buffer",
 ]
