@@ -197,6 +197,8 @@ def _memory_of(folder: Path, seed: int) -> Memory | None:
     found = [event for event in events if event["event"] == "memory"]
     if not found:
         return None
+    if not all(isinstance(event.get("class_counts"), dict) for event in found):
+        raise FormatError(f"{folder / 'events.jsonl'} is damaged: a memory event lacks its counts")
     counts = [{str(k): int(v) for k, v in event["class_counts"].items()} for event in found]
     return Memory(counts, _class_names(events, counts), _picture(folder, found), seed)
 

@@ -68,8 +68,8 @@ def matrix_chart(matrix: Sequence[Sequence[float]], title: str) -> Markup:
             element("text", str(column + 1), x=x, y=top - 6, text_anchor="middle", class_="tick")
         )
     parts.extend(
-        element("text", str(row + 1), x=left - 7, y=top + (row + 0.5) * side + 4,
-                text_anchor="end", class_="tick")
+        element("text", "all" if rows == 1 < columns else str(row + 1), x=left - 7,
+                y=top + (row + 0.5) * side + 4, text_anchor="end", class_="tick")
         for row in range(0, rows, every)
     )  # fmt: skip
     for row, line in enumerate(matrix):

@@ -104,8 +104,8 @@ def render(sources: Sequence[Source]) -> str:
         table_note=_note(sources),
         sections=[_section(gathered, group) for group in gathered.groups],
         notes=gathered.notes,
-        settings=side_by_side([source.results.settings for source in sources]),
-        machine=side_by_side([source.results.environment for source in sources]),
+        settings=side_by_side([_without_command(source.results.settings) for source in sources]),
+        machine=side_by_side([_without_command(source.results.environment) for source in sources]),
         commands=[reproduce(source) for source in sources],
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
@@ -225,6 +225,11 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         else:
             flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
     return flat
+
+
+def _without_command(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The command stands on the page by itself."""
+    return {name: value for name, value in record.items() if name != "command"}
 
 
 def side_by_side(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
