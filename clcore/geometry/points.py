@@ -13,8 +13,9 @@ class Points:
     """Points made ready for squared Euclidean distances: ‖x‖² + ‖y‖² − 2⟨x, y⟩.
 
     The points are centred first, because the expansion loses what the norms have in common, and
-    stored with one coordinate a row, so that a product with one point streams through memory. What
-    is smaller than the rounding of the expansion counts as 0: copies of a point are at distance 0.
+    stored with one coordinate a row, so that a product with one point streams through memory. The
+    rounding of the expansion, a few units in the last place of the norms, is taken off and what is
+    then negative counts as 0: so copies of a point are at distance 0.
 
     Args:
         matrix: float32 or float64 `[n, d]`.
@@ -29,8 +30,8 @@ class Points:
         centre = matrix.mean(dim=0, dtype=torch.float64).to(matrix.dtype)
         self.columns = (matrix - centre).t().contiguous()
         self.squares = self.columns.square().sum(dim=0)
-        self._noise = 8 * torch.finfo(matrix.dtype).eps
-        self._noises = self.squares * self._noise
+        # The squared lengths less the rounding that they bring into a sum.
+        self._lowered = self.squares * (1 - 8 * torch.finfo(matrix.dtype).eps)
         self.evaluations = 0
 
     def __len__(self) -> int:
@@ -56,10 +57,10 @@ class Points:
             A new `[n]`, none negative, 0 at `row`.
         """
         self.evaluations += len(self)
-        point, square = self.columns[:, row], self.squares[row]
-        squared = torch.addmv(self.squares, self.columns.t(), point, alpha=-2.0).add_(square)
-        # Also true for the slightly negative ones.
-        return squared.masked_fill_(squared <= self._noises + self._noise * square, 0.0)
+        # Contiguous: with a strided vector the product takes three times as long (measured).
+        point = self.columns[:, row].contiguous()
+        squared = torch.addmv(self._lowered, self.columns.t(), point, alpha=-2.0)
+        return squared.add_(self._lowered[row]).clamp_min_(0.0)
 
     def to_centre(self) -> Tensor:
         """Return the squared distances of all points to their mean: `[n]`."""
@@ -75,11 +76,9 @@ class Points:
             A new `[m, n]`, none negative.
         """
         self.evaluations += len(self) * len(rows)
-        points, squares = self.columns[:, rows], self.squares[rows]
-        squared = torch.addmm(self.squares, points.t(), self.columns, alpha=-2.0)
-        squared += squares.unsqueeze(1)
-        noise = self._noises + self._noise * squares.unsqueeze(1)
-        return squared.masked_fill_(squared <= noise, 0.0)
+        points = self.columns[:, rows]
+        squared = torch.addmm(self._lowered, points.t(), self.columns, alpha=-2.0)
+        return squared.add_(self._lowered[rows].unsqueeze(1)).clamp_min_(0.0)
 
     def nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Find for every point the nearest of some rows, block by block.
