@@ -111,10 +111,7 @@ class SignalSource:
         parts: list[dict[str, Tensor]] = []
         for x in _inputs(memory, incoming, stored, new):
             if x.dtype == torch.uint8 and probe.transform is None:
-                raise ArgumentError(
-                    "probe: the samples are uint8 and nothing says how the model wants them; make "
-                    "it with `Probe(model, transform=...)`, for instance `lambda x: x / 255`"
-                )
+                x = _converted(memory, x)
             rows = slice(done, done + len(x))
             parts.append(probe.signals(names, x, labels=y[rows], task=task[rows]))
             done += len(x)
@@ -142,6 +139,18 @@ def _inputs(memory: Memory, incoming: Incoming, stored: Tensor, new: Tensor) -> 
             if incoming.evaluate is None and evaluate is not None:
                 x = evaluate(x)
         yield x
+
+
+def _converted(memory: Memory, x: Tensor) -> Tensor:
+    """Pixels as the memory hands them out, where neither stream nor probe says how."""
+    if memory.transform is None:
+        raise ArgumentError(
+            "probe: the samples are uint8 and nothing says how the model wants them; make it with "
+            "`Probe(model, transform=...)`, for instance `lambda x: x / 255`, or give the buffer a "
+            "`transform`"
+        )
+    with guard():
+        return memory.transform(x)
 
 
 def _flat(x: Tensor) -> Tensor:

@@ -231,10 +231,12 @@ def test_uint8_samples_need_a_transform_for_the_model():
     y = torch.zeros(50, dtype=torch.int64)
     with pytest.raises(ArgumentError, match=r"Probe\(model, transform"):
         HerdingBuffer(9, probe=Probe(Net())).add(x, y)
-    buffer = HerdingBuffer(9, probe=Probe(Net(), transform=lambda rows: rows / 255))
-    buffer.add(x, y)
-    buffer.add(x, y)
-    assert len(buffer) == 9
+    given = HerdingBuffer(9, probe=Probe(Net(), transform=lambda rows: rows / 255))
+    own = HerdingBuffer(9, probe=Probe(Net()), transform=lambda rows: rows / 255)
+    for buffer in (given, own):
+        buffer.add(x, y)
+        buffer.add(x.flip(0), y)
+    assert held(given) == held(own)
 
 
 def test_a_column_given_goes_before_the_probe():
