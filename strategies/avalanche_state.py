@@ -10,6 +10,7 @@ from typing import Any
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.plugins.clock import Clock
 from avalanche.training.templates.base_sgd import PeriodicEval
+from torch import nn
 
 from clcore.errors import FormatError
 from strategies.continual.fast_stream import FastStream
@@ -129,6 +130,8 @@ def _without_state(strategy: Any, parts: Mapping[str, Any]) -> list[str]:
 
 
 def _has_state(value: Any) -> bool:
+    if isinstance(value, nn.Module):  # most losses are modules without any tensor
+        return bool(value.state_dict())
     return not isinstance(value, type) and all(
         callable(getattr(value, name, None)) for name in ("state_dict", "load_state_dict")
     )

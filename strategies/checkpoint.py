@@ -27,6 +27,7 @@ _FORMAT = "clcore checkpoint"
 _DAMAGE = (
     pickle.UnpicklingError,
     RuntimeError,
+    OSError,
     EOFError,
     ValueError,
     KeyError,
@@ -101,7 +102,8 @@ def load_checkpoint(path: str | Path, learner: Any) -> dict[str, Any]:
     content = _read(Path(path))
     if content["kind"] != kind:
         raise FormatError(
-            f"{path} holds an {content['kind']} learner; a {type(learner).__name__} is {kind}"
+            f"{path} holds a learner of kind {content['kind']}; {type(learner).__name__} is of "
+            f"kind {kind}"
         )
     try:
         if kind == "online":
@@ -132,9 +134,13 @@ def _kind(learner: Any) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        written = path.read_bytes()
     except FileNotFoundError as error:
         raise FormatError(f"{path} does not exist") from error
+    except OSError as error:
+        raise FormatError(f"{path} can't be read: {error.strerror}") from error
+    try:
+        content = torch.load(io.BytesIO(written), map_location="cpu", weights_only=True)
     except _DAMAGE as error:
         raise FormatError(f"{path} is damaged or no checkpoint of clcore") from error
     if not isinstance(content, dict) or content.get("format") != _FORMAT:

@@ -66,7 +66,7 @@ def load_learner_state(
     try:
         kind, saved_parts = state["optimizer_kind"], state["parts"]
         if kind != type(optimizer).__name__:
-            raise FormatError(f"the optimizer was a {kind}, this is a {type(optimizer).__name__}")
+            raise FormatError(f"the optimizer was {kind}, this one is {type(optimizer).__name__}")
         if saved_parts.keys() != parts.keys():
             raise FormatError(
                 f"the saved learner has the parts {_listed(saved_parts)}, this one has "

@@ -99,7 +99,9 @@ class FastStream(SupervisedPlugin):
                 _log.warning("Avalanche's own loader stays for %s: %s.", what, said)
             return None
         transform = table.train if group == "train" else table.evaluate
-        return TableLoader(table, plan, len(strategy.dataloader), transform)
+        return TableLoader(
+            table, plan, len(strategy.dataloader), transform, repeats=len(datasets) > 1
+        )
 
     def _put_aside(self, strategy: Any, evaluator: EvaluationPlugin) -> None:
         if self._set_aside is None and evaluator in strategy.plugins:

@@ -234,13 +234,14 @@ class Replay(SupervisedPlugin):
         )
 
     def _offer(self, strategy: Any) -> None:
-        if self.fast is not None and self.fast.loader is not None:
-            index = self.fast.loader.index
-            if bool(self._offered[index].any()):  # a later epoch, or a task that is over-sampled
+        loader = None if self.fast is None else self.fast.loader
+        if loader is not None:
+            index = loader.index
+            if loader.repeats or not self._first_epoch:
                 index = torch.unique(index[~self._offered[index]])
             if len(index):
-                self._offered[index] = True
-                self.buffer.offer_rows(self.fast.loader.table.take(index), strategy)
+                self._offered.index_fill_(0, index, True)
+                self.buffer.offer_rows(loader.table.take(index), strategy)
         elif self._first_epoch:
             x, y, *rest = self._incoming
             rows = BatchRows(x.detach(), y, {TASKS: rest[-1]} if rest else {})

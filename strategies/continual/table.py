@@ -66,9 +66,13 @@ class Table:
         ]
 
     def take(self, index: Tensor) -> BatchRows:
-        """Some rows in the form that a buffer takes them."""
+        """Some rows in the form that a buffer takes them; x is read only where it is asked for."""
+
+        def read(rows: Tensor | None) -> Tensor:
+            return self.raw.index_select(0, index if rows is None else index[rows])
+
         return BatchRows(
-            self.raw.index_select(0, index),
+            read,
             self.labels.index_select(0, index),
             {name: field.index_select(0, index) for name, field in self.fields.items()},
             train=self.train,
@@ -80,7 +84,8 @@ class BatchRows(Rows):
     """Rows that are already at hand, for `Buffer.offer_rows`.
 
     Args:
-        x: Samples as they shall be stored, `[n, ...]`.
+        x: Samples as they shall be stored, `[n, ...]`; or a function that reads some rows (int64
+            `[m]`) or all (None).
         labels: `[n]` integers.
         fields: What the stream appends to (x, y), by name and in order, `[n, ...]` each.
         train: Pipeline from `x` to what the model is trained on; none by default.
@@ -89,7 +94,7 @@ class BatchRows(Rows):
 
     def __init__(
         self,
-        x: Tensor,
+        x: Tensor | Callable[[Tensor | None], Tensor],
         labels: Tensor,
         fields: Mapping[str, Tensor],
         *,
@@ -108,6 +113,8 @@ class BatchRows(Rows):
 
     def raw(self, rows: Tensor | None = None) -> Tensor:
         """The samples, see `Rows.raw`."""
+        if not isinstance(self._x, Tensor):
+            return self._x(rows)
         return self._x if rows is None else self._x[rows.to(self._x.device)]
 
 
@@ -122,14 +129,22 @@ class TableLoader:
 
     Attributes:
         index: Rows of the batch yielded last, `[b]` int64.
+        repeats: Whether an epoch may hold a row twice (a task that is over-sampled).
     """
 
     def __init__(
-        self, table: Table, plan: BatchPlan, batches: int, transform: BatchTransform
+        self,
+        table: Table,
+        plan: BatchPlan,
+        batches: int,
+        transform: BatchTransform,
+        *,
+        repeats: bool,
     ) -> None:
         self.table = table
         self.transform = transform
         self.index = torch.empty(0, dtype=torch.int64)
+        self.repeats = repeats
         self._plan = plan
         self._batches = batches
 
