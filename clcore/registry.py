@@ -196,7 +196,8 @@ class Registry(Generic[T]):
 
 
 def _hyphenated(name: str) -> str:
-    return name.strip().lower().replace("_", "-")
+    """Bring a name into its registered form; `k-means++` is spelled out."""
+    return name.strip().lower().replace("_", "-").replace("+", "-plus")
 
 
 def _distribution(point: EntryPoint) -> str:

@@ -216,12 +216,23 @@ def _joined(parts: list[Tensor]) -> Tensor:
 
 def _per_sample(loss: Loss | None) -> Loss:
     if loss is None:
-        return lambda logits, labels: functional.cross_entropy(logits, labels, reduction="none")
+        return _cross_entropy
     if isinstance(loss, nn.Module) and hasattr(loss, "reduction"):
         unreduced: Any = copy.copy(loss)
         unreduced.reduction = "none"
         return cast(Loss, unreduced)
     return loss
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    classes = logits.shape[1] if logits.ndim > 1 else 0
+    wrong = (labels < 0) | (labels >= classes)
+    if bool(wrong.any()):
+        raise ArgumentError(
+            f"labels must be from 0 to {classes - 1}, as the model has {classes} outputs; "
+            f"found {labels[wrong][0].item()}"
+        )
+    return functional.cross_entropy(logits, labels, reduction="none")
 
 
 def _call_model(model: nn.Module, x: Tensor, task: Tensor | None) -> Any:

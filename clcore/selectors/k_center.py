@@ -22,9 +22,9 @@ Differences from reference codes: DeepCore keeps a k × n matrix (2.1 GB at n = 
 and copies the open rows at each step; Sener's greedy is the same as this. The robust version with
 a mixed-integer program is not here.
 
-Expected numbers: on the 5,000 clustered rows of tests/clcore/selectors/test_expected_numbers.py, 500
-picks leave a covering radius of 15.4 (random 35) and a mean distance to the nearest of 9.6 (random
-9.8), in 0.05 s on one core; 2,000 picks of 20,000 × 64 take 0.35 s.
+Expected numbers: on the 5,000 clustered rows of tests/clcore/selectors/test_expected_numbers.py,
+500 picks leave a covering radius of 15.4 (random 35) and a mean distance to the nearest of 9.6
+(random 9.8), in 0.05 s on one core; 2,000 picks of 20,000 × 64 take 0.35 s.
 """
 
 from __future__ import annotations

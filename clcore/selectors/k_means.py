@@ -22,8 +22,8 @@ pick. Rows in `given` take part in the clustering but are not picked.
 Differences from reference codes: none known for the clustering; many codes pick the nearest sample
 overall and return fewer than k where two centroids share it.
 
-Expected numbers: on the 5,000 clustered rows of tests/clcore/selectors/test_expected_numbers.py, 500
-picks leave a mean distance to the nearest of 8.65 (random 9.8), in 2 s on one core.
+Expected numbers: on the 5,000 clustered rows of tests/clcore/selectors/test_expected_numbers.py,
+500 picks leave a mean distance to the nearest of 8.65 (random 9.8), in 2 s on one core.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ Differences from reference codes: scikit-learn's `kmeans_plusplus` tries 2 + log
 keeps the best, which is another distribution with a smaller error; this is the paper's. Borsos'
 code draws on pixels, embeddings or gradients, whichever is given as features.
 
-Expected numbers: on the 5,000 clustered rows of tests/clcore/selectors/test_expected_numbers.py, 500
-picks leave a mean distance to the nearest of 9.2 (random 9.8), in 0.09 s on one core.
+Expected numbers: on the 5,000 clustered rows of tests/clcore/selectors/test_expected_numbers.py,
+500 picks leave a mean distance to the nearest of 9.2 (random 9.8), in 0.09 s on one core.
 """
 
 from __future__ import annotations

@@ -119,5 +119,6 @@ def test_the_engines_own_selectors():
         assert method.name == name
         assert registry.get(name.replace("-", "_")) is method
         assert registry.origin(name) == f"clcore.selectors.{name.replace('-', '_')}"
+    assert registry.get("k-means++") is registry.get("k-means-plus-plus")
     with pytest.raises(UnknownNameError, match="did you mean k-center"):
         registry.get("k-centre")

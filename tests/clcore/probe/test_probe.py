@@ -212,6 +212,9 @@ def test_bad_requests():
         probe.losses(X)
     with pytest.raises(ArgumentError, match="labels has 3 rows where the pool has 20"):
         probe.losses(X, Y[:3])
+    for wrong in (-1, 3):
+        with pytest.raises(ArgumentError, match=f"labels must be from 0 to 2.* found {wrong}"):
+            probe.losses(X, torch.full((20,), wrong))
     with pytest.raises(ArgumentError, match="task must be integers"):
         probe.logits(X, task=torch.rand(20))
     with pytest.raises(ArgumentError, match="data must be a tensor"):
