@@ -11,8 +11,9 @@ A subclass says which signals it needs and picks k of the candidates of one grou
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from buffers.base import Buffer
 from buffers.memory import Incoming, Transform
 from buffers.signals import SignalSource
 from clcore import Coreset, Cost, Pool, Probe
-from clcore.errors import ArgumentError
+from clcore.errors import ArgumentError, FormatError
 from clcore.quotas import fair_shares
 
 Quota = Literal["class", "task"]
@@ -246,3 +247,12 @@ class ConsolidatingBuffer(Buffer):
             if weight is not None:
                 store.weight[kept[-1].to(store.device)] = weight.to(store.weight)
         return torch.cat(kept).sort().values
+
+    def _rule_state(self) -> dict[str, Any]:
+        return {"quota": self.quota}
+
+    def _load_rule_state(self, state: Mapping[str, Any]) -> None:
+        if state["quota"] != self.quota:
+            raise FormatError(
+                f"the saved buffer has quota={state['quota']!r}, this one quota={self.quota!r}"
+            )

@@ -42,7 +42,7 @@ from buffers.base import Buffer
 from buffers.memory import Incoming, Transform
 from buffers.store import ExemplarStore
 from clcore.checks import whole_number
-from clcore.errors import ArgumentError
+from clcore.errors import ArgumentError, FormatError
 from clcore.quotas import fair_shares
 
 
@@ -195,8 +195,12 @@ class RingBuffer(Buffer):
         return torch.tensor(sorted(kept), dtype=torch.int64)
 
     def _rule_state(self) -> dict[str, Any]:
-        return {"known": torch.tensor(self._known, dtype=torch.int64)}
+        return {"known": torch.tensor(self._known, dtype=torch.int64), "groups": self.groups}
 
     def _load_rule_state(self, state: Mapping[str, Any]) -> None:
+        if state["groups"] != self.groups:
+            raise FormatError(
+                f"the saved ring has groups={state['groups']!r}, this one groups={self.groups!r}"
+            )
         self._known = state["known"].tolist()
         self._rings_of = None

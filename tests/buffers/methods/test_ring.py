@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from buffers import RingBuffer
-from clcore.errors import ArgumentError
+from clcore.errors import ArgumentError, FormatError
 from clcore.quotas import fair_shares
 
 
@@ -132,3 +132,9 @@ def test_shrinking_keeps_the_newest_of_each(lend):
     assert held_by(buffer) == {0: [34, 36, 38], 1: [37, 39]}
     buffer.add(torch.arange(40, 44.0), torch.arange(4) % 2)
     assert held_by(buffer) == {0: [38, 40, 42], 1: [41, 43]}
+
+
+def test_a_state_with_other_groups_is_refused():
+    state = RingBuffer(10).state_dict()
+    with pytest.raises(FormatError, match="groups='class', this one groups='task'"):
+        RingBuffer(10, groups="task").load_state_dict(state)

@@ -11,7 +11,7 @@ from torch import nn
 import clcore
 from buffers import HerdingBuffer, SelectorBuffer
 from clcore import Coreset, Pool, Probe
-from clcore.errors import ArgumentError, UnknownNameError
+from clcore.errors import ArgumentError, FormatError, UnknownNameError
 
 
 @dataclass(frozen=True)
@@ -279,3 +279,9 @@ def test_a_selector_that_fails_leaves_the_memory_as_it_was():
         buffer.add(feats(50, 1), torch.arange(50) % 3, features=feats(50, 1))
     after = buffer.state_dict()["tensors"]
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_state_with_other_quotas_is_refused():
+    state = HerdingBuffer(10).state_dict()
+    with pytest.raises(FormatError, match="quota='class', this one quota=None"):
+        HerdingBuffer(10, quota=None).load_state_dict(state)
