@@ -43,10 +43,14 @@ def stream_name(experience: Any) -> str:
 
 
 def experience_count(experience: Any) -> int | None:
-    """How many experiences the stream of an experience has, where it can be known."""
-    origin = getattr(experience, "origin_experience", None) or experience
-    stream = getattr(origin, "origin_stream", None)
-    return len(stream) if isinstance(stream, Sized) else None
+    """How many experiences the stream of an experience has, where it can be known.
+
+    A slice of a stream, such as `test_stream[:3]`, says how long the whole is.
+    """
+    stream = getattr(experience, "origin_stream", None)
+    streams = getattr(getattr(stream, "benchmark", None), "streams", {})
+    whole = streams.get(stream_name(experience), stream)
+    return len(whole) if isinstance(whole, Sized) else None
 
 
 def find_buffer(strategy: Any) -> Any:

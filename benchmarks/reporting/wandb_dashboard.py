@@ -22,6 +22,7 @@ import wandb
 from avalanche.core import SupervisedPlugin
 from avalanche.evaluation.metric_results import AlternativeValues, TensorImage
 from avalanche.logging import BaseLogger
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -141,6 +142,8 @@ class WandBDashboard(BaseLogger, SupervisedPlugin):
             self._extra[key] = wandb.Image(to_pictures(value.image.unsqueeze(0))[0])
         elif isinstance(value, Image.Image | Figure):
             self._extra[key] = wandb.Image(value)
+            if isinstance(value, Figure):
+                pyplot.close(value)  # Avalanche leaves every figure that it makes open
 
     def _flush_metrics(self) -> None:
         if self._extra and self.sink is not None and self._books is not None:
@@ -175,7 +178,9 @@ class WandBDashboard(BaseLogger, SupervisedPlugin):
         if books.iteration % self.log_every == 0:
             self._flush_metrics()
             books.trained(
-                float(strategy.loss), watch.batch_accuracy(strategy), watch.replay_loss(strategy)
+                float(strategy.loss.detach()),
+                watch.batch_accuracy(strategy),
+                watch.replay_loss(strategy),
             )
 
     def after_training(self, strategy: Any, metrics: Any = None, **_: Any) -> None:
