@@ -4,7 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from avalanche.benchmarks import tensors_benchmark
 from avalanche.benchmarks.utils import as_classification_dataset
+from avalanche.models import MTSimpleMLP
+from avalanche.training.plugins import ReplayPlugin
+from avalanche.training.supervised import Naive
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -63,3 +67,23 @@ def test_k_means_uses_the_model(agent):
 def test_without_a_model_the_error_says_what_to_give():
     with pytest.raises(ArgumentError, match="features: HerdingBuffer chooses by this signal"):
         HerdingBuffer(10).post_adapt(None, experience(torch.randn(8, 6), torch.arange(8) % 2))
+
+
+@pytest.mark.parametrize("method", [HerdingBuffer, KMeansBuffer])
+def test_multi_head_models_get_the_task_of_each_row(method):
+    torch.manual_seed(0)
+    tensors = [(torch.rand(40, 1, 4, 4), torch.arange(40) % 2 + 2 * task) for task in range(3)]
+    benchmark = tensors_benchmark(tensors, tensors, task_labels=[0, 1, 2])
+    model = MTSimpleMLP(input_size=16, hidden_size=8)
+    buffer = method(12)
+    strategy = Naive(
+        model=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.1),
+        train_mb_size=20,
+        plugins=[ReplayPlugin(mem_size=12, storage_policy=buffer)],
+        evaluator=None,
+    )
+    for experience in benchmark.train_stream:
+        strategy.train(experience)
+    assert buffer.task_counts() == {0: 4, 1: 4, 2: 4}
+    assert buffer.cost.forward_passes == 120
