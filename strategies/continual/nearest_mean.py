@@ -94,7 +94,7 @@ class NearestMeanClassifier(SupervisedPlugin):
             model, feature_layer=self.feature_layer, batch_size=self.batch_size, device=device
         )
         evaluate = self.buffer.eval_transform
-        held = self.buffer.all(transform=self.buffer.transform if evaluate is None else evaluate)
+        held = self.buffer.all(transform=True if evaluate is None else evaluate)
         features = functional.normalize(self._probe.features(held.x, task=held.task))
         y = held.y.to(features.device)
         sums = features.new_zeros(int(y.max()) + 1, features.shape[1]).index_add_(0, y, features)

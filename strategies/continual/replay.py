@@ -22,11 +22,10 @@ from buffers.base import Buffer
 from buffers.exemplars import Exemplars
 from buffers.retrieval import Retrieval, retrieval_rule
 from buffers.retrieval.uniform import Uniform, distinct
-from buffers.stream import open_rows
 from clcore.errors import ArgumentError
 from strategies.continual.fast_stream import FastStream
 from strategies.continual.joining import ReplayMask, ReplayWeights, join
-from strategies.continual.table import TASKS, BatchRows
+from strategies.continual.table import TASKS, BatchRows, TableLoader
 from strategies.continual.weighted_loss import WeightedLoss
 
 _UPDATES = ("experience", "iteration")
@@ -126,16 +125,16 @@ class Replay(SupervisedPlugin):
         """Prepare for an experience; with the fast path, read it."""
         if self.fast is not None:
             self.fast.before_training_exp(strategy, **kwargs)
-            if self.fast.loader is not None:
-                self._offered = torch.zeros(len(self.fast.loader.table), dtype=torch.bool)
+            if self._loader is not None:
+                self._offered = torch.zeros(len(self._loader.table), dtype=torch.bool)
         self._seen_before = self.buffer.seen
         self._first_epoch = True
-        raw = self.update == "experience" or (self.fast is not None and self.fast.loader)
+        raw = self.update == "experience" or self._loader is not None
         if not self._acquainted and raw:
             # A buffer from a file holds untransformed rows and doesn't know the stream yet.
             self._acquainted = True
             if len(self.buffer) and self.buffer.eval_transform is None:
-                self.buffer._adopt(open_rows(strategy.experience.dataset))
+                self.buffer.adopt(strategy.experience.dataset)
 
     def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
         """Add exemplars to the mini-batch."""
@@ -212,6 +211,11 @@ class Replay(SupervisedPlugin):
 
     # -- how ---------------------------------------------------------------------------------
 
+    @property
+    def _loader(self) -> TableLoader | None:
+        """Where untransformed rows of the stream are at hand."""
+        return None if self.fast is None else self.fast.loader
+
     def _draw(self, strategy: Any, mbatch: list[Tensor]) -> Exemplars | None:
         buffer = self.buffer
         if len(buffer) == 0:
@@ -234,7 +238,7 @@ class Replay(SupervisedPlugin):
         )
 
     def _offer(self, strategy: Any) -> None:
-        loader = None if self.fast is None else self.fast.loader
+        loader = self._loader
         if loader is not None:
             index = loader.index
             if loader.repeats or not self._first_epoch:

@@ -46,6 +46,7 @@ class Table:
         fields: What the stream appends to (x, y), by name and in order, `[n, ...]` each.
         train: The training pipeline.
         evaluate: The evaluation pipeline.
+        label_type: Type of y in a sample where it is a tensor; None where it is a number.
     """
 
     raw: Tensor
@@ -53,6 +54,7 @@ class Table:
     fields: dict[str, Tensor]
     train: BatchTransform
     evaluate: BatchTransform
+    label_type: torch.dtype | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -77,6 +79,7 @@ class Table:
             {name: field.index_select(0, index) for name, field in self.fields.items()},
             train=self.train,
             evaluate=self.evaluate,
+            label_type=self.label_type,
         )
 
 
@@ -90,6 +93,7 @@ class BatchRows(Rows):
         fields: What the stream appends to (x, y), by name and in order, `[n, ...]` each.
         train: Pipeline from `x` to what the model is trained on; none by default.
         evaluate: Pipeline from `x` to what the model is evaluated on; none by default.
+        label_type: Type of y in a sample of the stream where it is a tensor.
     """
 
     def __init__(
@@ -100,6 +104,7 @@ class BatchRows(Rows):
         *,
         train: BatchTransform | None = None,
         evaluate: BatchTransform | None = None,
+        label_type: torch.dtype | None = None,
     ) -> None:
         self._x = x
         self.labels = labels.to("cpu", torch.int64)
@@ -108,8 +113,7 @@ class BatchRows(Rows):
         self.attributes = tuple(fields)
         self.train = BatchTransform() if train is None else train
         self.evaluate = BatchTransform() if evaluate is None else evaluate
-        self.label_type = None if labels.dtype == torch.int64 else labels.dtype
-        self.collate = default_collate
+        self.label_type = label_type
 
     def raw(self, rows: Tensor | None = None) -> Tensor:
         """The samples, see `Rows.raw`."""
@@ -243,6 +247,7 @@ def read_table(datasets: Sequence[Any], group: str, max_bytes: int) -> Table:
         {name: _joined([_field(rows, name) for rows in opened]) for name in first.attributes},
         first.train,
         first.evaluate,
+        first.label_type,
     )
     _compare(datasets[0], table, table.train if group == "train" else table.evaluate)
     return table

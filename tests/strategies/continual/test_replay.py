@@ -373,3 +373,19 @@ def test_exemplars_of_another_kind_are_refused(kit):
 def test_options_of_the_fast_path_can_be_given():
     stream = FastStream(max_bytes=10)
     assert Replay(ReservoirBuffer(10), fast=stream).fast is stream
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("update", ["experience", "iteration"])
+def test_a_stream_whose_transforms_change_replays_what_each_sample_looked_like(kit, fast, update):
+    x, y = kit.images(20, 2)
+    steps = [lambda rows: rows.float() / 255, lambda rows: rows.float() / -255]
+    parts = [kit.dataset(x, y, step, step) for step in steps]
+    stream = benchmark_from_datasets(train=[*parts, kit.dataset(x, y, steps[0], steps[0])])
+    replay = Replay(ReservoirBuffer(100), 30, update=update, fast=fast)
+    _, look = train(kit, stream.train_stream, replay, model=kit.mlp(2))
+    assert {bool((row > 0).any()) for row in look.replayed[-1].x} == {True, False}
+    sums = replay.buffer.read(torch.arange(20, 40)).x.sum((1, 2, 3))
+    assert (sums < 0).all()
+    assert (replay.buffer.read(torch.arange(20)).x.sum((1, 2, 3)) > 0).all()
+    assert len(replay.buffer) == 60
