@@ -10,7 +10,6 @@ from memory, step on the incoming batch and the drawn one together, then update 
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from buffers.exemplars import Exemplars
 from buffers.memory import Memory
 from buffers.retrieval import Retrieval, retrieval_rule
 from clcore.errors import ArgumentError
+from strategies.continual.batch_checks import check_batch, task_column
 from strategies.continual.joining import ReplayMask, ReplayWeights, append_samples
 from strategies.continual.online_events import Hooks, StepResult, StreamResult
 from strategies.continual.weighted_loss import WeightedLoss
@@ -139,9 +139,9 @@ class OnlineLearner:
             ArgumentError: The batch is empty, its parts don't fit, it holds NaN or infinity, or a
                 label is negative or beyond the model's outputs.
         """
-        _check(x, y)
+        check_batch(x, y)
         device = self.device
-        tasks = None if task is None else _task_column(task, y)
+        tasks = None if task is None else task_column(task, y)
         if not self.model.training:
             self.model.train()
         for hook in self._hooks.before_step:
@@ -218,7 +218,7 @@ class OnlineLearner:
         """
         was_training = self.model.training
         self.model.eval()
-        tasks = None if task is None else _task_column(task, x)
+        tasks = None if task is None else task_column(task, x)
         parts = []
         for start in range(0, len(x), batch_size):
             rows = slice(start, start + batch_size)
@@ -326,33 +326,3 @@ class OnlineLearner:
             if hasattr(plugin, "state_dict") and hasattr(plugin, "load_state_dict"):
                 parts[f"plugin {place} {type(plugin).__name__}"] = plugin
         return parts
-
-
-def _check(x: Tensor, y: Tensor) -> None:
-    """The checks at the door: nothing has been learned yet."""
-    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
-        raise ArgumentError(
-            f"x, y: got {type(x).__name__} and {type(y).__name__}; tensors are needed"
-        )
-    if x.ndim == 0 or len(x) == 0 or y.shape != (len(x),):
-        raise ArgumentError(
-            f"x, y: got shapes {tuple(x.shape)} and {tuple(y.shape)}; [n, ...] and [n] with at "
-            "least one row are needed"
-        )
-    if y.is_floating_point() or y.dtype == torch.bool:
-        raise ArgumentError(f"y: got {y.dtype}; integer class labels are needed")
-    if int(y.min()) < 0:
-        raise ArgumentError(f"y: got label {int(y.min())}; labels count from 0")
-    # A sum is much cheaper than n tests; it is not finite whenever a value isn't.
-    if x.is_floating_point() and not math.isfinite(float(x.sum())):
-        bad = ~torch.isfinite(x).flatten(1).all(1) if x.ndim > 1 else ~torch.isfinite(x)
-        if bool(bad.any()):
-            raise ArgumentError(f"x: row {int(torch.nonzero(bad)[0])} holds NaN or infinity")
-
-
-def _task_column(task: Tensor | int, like: Tensor) -> Tensor:
-    if isinstance(task, int):
-        return torch.full((len(like),), task, dtype=torch.int64)
-    if task.shape != (len(like),):
-        raise ArgumentError(f"task: got shape {tuple(task.shape)}; [{len(like)}] is needed")
-    return task.to(torch.int64)
