@@ -20,7 +20,8 @@ from torch.utils.data import TensorDataset
 from torchvision import datasets as tv
 from torchvision.datasets.vision import StandardTransform
 
-from buffers.transforms import Form, Step, as_tensor, form_of
+from buffers.samples import Form, as_tensor, form_of
+from buffers.transforms import Step
 from clcore.errors import ArgumentError
 
 Indices = NDArray[np.int64]
@@ -32,8 +33,7 @@ def _mnist(leaf: Any, rows: Indices) -> Tensor:
 
 
 def _cifar(leaf: Any, rows: Indices) -> Tensor:
-    picked = torch.from_numpy(leaf.data).index_select(0, torch.from_numpy(rows))
-    return picked.permute(0, 3, 1, 2).contiguous()
+    return torch.from_numpy(leaf.data[rows]).permute(0, 3, 1, 2).contiguous()
 
 
 def _svhn(leaf: Any, rows: Indices) -> Tensor:

@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from torch.utils.data.dataloader import default_collate
 
 from buffers.leaves import LeafKind, kind_of, read_rows
-from buffers.transforms import BatchTransform, Step, as_tensor
+from buffers.transforms import BatchTransform, Step, is_deterministic
 from buffers.tree import Part, attribute_values, parts_of
 from clcore.errors import ArgumentError
 
@@ -191,7 +191,9 @@ def _open(part: Part) -> tuple[_Source, BatchTransform, BatchTransform]:
     for position, (train, evaluate) in enumerate(zip(part.train, part.evaluate, strict=False)):
         if train.step is not evaluate.step:
             break
-        if train.frozen and evaluate.frozen:
+        # Conversions and normalisations are the same in each experience: they stay in the
+        # pipelines, so that pictures stay bytes.
+        if train.frozen and evaluate.frozen and not is_deterministic(train.step):
             common = position + 1
     kind = kind_of(part.leaf, int(part.leaf_rows[0]))
     fixed = _pipeline([held.step for held in part.train[:common]], kind.form)
@@ -263,6 +265,3 @@ def _add_attributes(rows: Rows, dataset: Any) -> None:
                     "attributes that are numbers or tensors of one shape"
                 ) from error
     rows.attributes, rows.columns = tuple(names), columns
-
-
-__all__ = ["Rows", "as_tensor", "open_rows"]

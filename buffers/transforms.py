@@ -10,23 +10,20 @@ right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision import transforms as v1
-from torchvision import tv_tensors
 from torchvision.transforms import functional as image_functions
 from torchvision.transforms import v2
 
+from buffers.alike import alike
+from buffers.samples import Form, as_sample, as_tensor, form_of
 from clcore.errors import ArgumentError
 
 Step = Callable[[Any], Any]
-Form = Literal["pil", "array", "tensor", "image"]
-"""What one sample of the stream is at a point of its pipeline ("image": a `tv_tensors.Image`)."""
 
 
 def flatten(steps: Iterable[Step | None]) -> list[Step]:
@@ -78,9 +75,7 @@ class BatchTransform:
     ) -> None:
         self.steps: list[Step] = flatten(steps)
         self.form: Form = "pil" if pil else "array" if array else "tensor"
-        self.deterministic = all(
-            isinstance(step, _DETERMINISTIC) or _batched(step) for step in self.steps
-        )
+        self.deterministic = all(map(is_deterministic, self.steps))
         self.vectorised = all(_vectorisable(step) for step in self.steps)
 
     @property
@@ -123,7 +118,7 @@ class BatchTransform:
         return self is other or (
             self.form == other.form
             and len(self.steps) == len(other.steps)
-            and all(_alike(a, b) for a, b in zip(self.steps, other.steps, strict=True))
+            and all(alike(a, b) for a, b in zip(self.steps, other.steps, strict=True))
         )
 
     def __eq__(self, other: object) -> bool:
@@ -155,6 +150,15 @@ _DETERMINISTIC = (
     # Applied row by row, since on a PIL image they round otherwise than on a tensor.
     *(v1.Resize, v2.Resize, v1.Pad, v2.Pad, v1.Grayscale, v2.Grayscale),
 )
+
+
+def is_deterministic(step: Step) -> bool:
+    """Whether a step is known to give the same result each time.
+
+    Args:
+        step: Any transform of one sample.
+    """
+    return isinstance(step, _DETERMINISTIC) or _batched(step)
 
 
 def _batched(step: Step) -> bool:
@@ -264,7 +268,7 @@ def _random_crop(x: Tensor, step: Any) -> Tensor:
 
 def _row_by_row(step: Step, x: Tensor, form: Form) -> tuple[Tensor, Form]:
     """Apply a step that knows one sample only; returns the batch and what a sample is now."""
-    results = [step(_as_sample(row, form)) for row in x]
+    results = [step(as_sample(row, form)) for row in x]
     rows = [as_tensor(result) for result in results]
     shapes = {tuple(row.shape) for row in rows}
     if len(shapes) > 1:
@@ -273,88 +277,3 @@ def _row_by_row(step: Step, x: Tensor, form: Form) -> tuple[Tensor, Form]:
             "make no batch"
         )
     return torch.stack(rows), form_of(results[0])
-
-
-def _as_sample(row: Tensor, form: Form) -> Any:
-    if form == "pil":
-        return image_functions.to_pil_image(row)
-    if form == "array":
-        return row.cpu().numpy()
-    # A copy: what is not ours may write in place.
-    return tv_tensors.Image(row.clone()) if form == "image" else row.clone()
-
-
-def form_of(value: Any) -> Form:
-    """What kind of sample a value is.
-
-    Args:
-        value: x of one sample.
-    """
-    if isinstance(value, Image.Image):
-        return "pil"
-    if isinstance(value, np.ndarray):
-        return "array"
-    return "image" if isinstance(value, tv_tensors.Image) else "tensor"
-
-
-_PIL_MODES = ("L", "LA", "RGB", "RGBA")
-
-
-def as_tensor(value: Any) -> Tensor:
-    """One sample as a tensor, without scaling.
-
-    Args:
-        value: A tensor, an array, a number, or a PIL image of mode L, LA, RGB or RGBA.
-
-    Returns:
-        `[C, H, W]` uint8 for a PIL image, else the values in their own shape and type.
-
-    Raises:
-        ArgumentError: It is something else.
-    """
-    if isinstance(value, Tensor):
-        return value.as_subclass(Tensor)
-    if isinstance(value, Image.Image):
-        if value.mode not in _PIL_MODES:
-            raise ArgumentError(
-                f"samples: PIL images of mode {value.mode!r}; buffers keep modes "
-                f"{', '.join(_PIL_MODES)}: convert them in the data set, as in "
-                "`image.convert('RGB')`"
-            )
-        picture: Tensor = image_functions.pil_to_tensor(value)
-        return picture
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.ascontiguousarray(value))
-    if isinstance(value, float | int | np.generic):
-        return torch.as_tensor(value)
-    raise ArgumentError(
-        f"samples: of type {type(value).__name__}; a buffer keeps tensors, arrays, numbers or PIL "
-        "images"
-    )
-
-
-def _alike(a: Any, b: Any) -> bool:
-    """Whether two transforms, or two settings of transforms, are the same."""
-    if a is b:
-        return True
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, Tensor):
-        return a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(a, b))
-    if isinstance(a, np.ndarray):
-        return bool(np.array_equal(a, b))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_alike(a[key], b[key]) for key in a)
-    if isinstance(a, Sequence) and not isinstance(a, str | bytes):
-        return len(a) == len(b) and all(map(_alike, a, b))
-    if hasattr(a, "__code__"):  # functions made anew for each experience, perhaps
-        cells = [[cell.cell_contents for cell in f.__closure__ or ()] for f in (a, b)]
-        return (
-            a.__code__ is b.__code__
-            and _alike(a.__defaults__, b.__defaults__)
-            and _alike(a.__kwdefaults__, b.__kwdefaults__)
-            and _alike(*cells)
-        )
-    if hasattr(a, "__dict__"):
-        return _alike(vars(a), vars(b))
-    return bool(a == b)

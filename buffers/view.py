@@ -8,9 +8,11 @@ so take `buffer.buffer` anew, as Avalanche's own plugins do.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +22,7 @@ from avalanche.benchmarks.utils.classification_dataset import (
 )
 from avalanche.benchmarks.utils.data import AvalancheDataset
 from avalanche.benchmarks.utils.data_attribute import DataAttribute
+from avalanche.benchmarks.utils.ffcv_support.ffcv_components import has_ffcv_support
 from avalanche.benchmarks.utils.transform_groups import TransformGroups
 from torch import Tensor
 from torch.utils.data import Dataset
@@ -27,8 +30,9 @@ from torch.utils.data.dataloader import default_collate
 from torchvision.transforms.functional import to_pil_image
 
 from buffers.leaves import LeafKind
+from buffers.samples import Form
 from buffers.store import ExemplarStore
-from buffers.transforms import BatchTransform, Form, Step
+from buffers.transforms import BatchTransform, Step
 
 # Where the pipeline is deterministic, reading this share of the rows makes it worthwhile to
 # transform all of them at once and to keep them until the memory changes; unless they are many.
@@ -39,7 +43,29 @@ _TASKS = "targets_task_labels"
 
 
 class FfcvError(RuntimeError):
-    """Asked for the transforms of an exemplar store, which is no FFCV data."""
+    """Says to Avalanche that exemplars are no FFCV data."""
+
+
+def _asked_for_ffcv() -> bool:
+    """Whether Avalanche's `has_ffcv_support` is what looks at a view at the moment.
+
+    Before each `ReplayDataLoader` is iterated it joins the stream's data with the memory and lists
+    every row of both to see whether they are FFCV data, which costs more than the training step in
+    an online stream. It takes any error for a no. Who is asking is the only sign that this is the
+    question, so we look at the callers; the answer is the one it would arrive at.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_CALLERS):
+        if frame is None:
+            return False
+        if frame.f_code is _FFCV_QUESTION:
+            return True
+        frame = frame.f_back
+    return False
+
+
+_FFCV_QUESTION = has_ffcv_support.__code__
+_CALLERS = 12
 
 
 @dataclass(frozen=True)
@@ -105,18 +131,6 @@ class StoreRows(Dataset[Any]):
             index: Positions among these rows, `[m]` int64.
         """
         return self.x.index_select(0, self.rows[index].to(self.x.device)).cpu()
-
-    @property
-    def transforms(self) -> NoReturn:
-        """Cuts short Avalanche's search for FFCV data, which visits every exemplar otherwise.
-
-        For each loader `has_ffcv_support` asks every leaf for its transforms, before it lists the
-        rows, and takes any error for "no FFCV".
-
-        Raises:
-            FfcvError: Always.
-        """
-        raise FfcvError("an exemplar store holds no FFCV data")
 
 
 class _Column(Sequence[Any]):
@@ -203,6 +217,14 @@ class _View(AvalancheDataset[Any]):
             return [self[position] for position in index]
         return self._reader.samples(list(index))
 
+    @property
+    def targets(self) -> DataAttribute[Any]:
+        """Class labels of the exemplars."""
+        if _asked_for_ffcv():
+            raise FfcvError("exemplars are no FFCV data")
+        labels: DataAttribute[Any] = self._data_attributes["targets"]
+        return labels
+
     def with_transforms(self, group_name: str) -> Any:
         view = super().with_transforms(group_name)
         if self._readers is not None and self._reader is not None:
@@ -248,13 +270,8 @@ def view_of(store: ExemplarStore, rows: Tensor, look: Presentation) -> Avalanche
         A data set whose samples have the form of the stream's.
     """
     leaf = StoreRows(store, rows, look.train.form, look.label_type)
-    attributes = [DataAttribute(_Column(leaf.meta[:, 0], leaf.rows), "targets")]
-    for name in look.attributes:
-        if name == "targets":
-            attributes[0].use_in_getitem = True
-            continue
-        table = leaf.meta[:, 1] if name == _TASKS else leaf.extra[name]
-        attributes.append(DataAttribute(_Column(table, leaf.rows), name, use_in_getitem=True))
+    attributes = [] if "targets" in look.attributes else [_attribute(leaf, "targets", False)]
+    attributes += [_attribute(leaf, name, True) for name in look.attributes]
     view = (TaskView if _TASKS in look.attributes else PlainView)(
         [leaf],
         data_attributes=attributes,
@@ -270,6 +287,12 @@ def view_of(store: ExemplarStore, rows: Tensor, look: Presentation) -> Avalanche
     view._reader = view._readers["train"]
     view._remake = _Remake(store, look)
     return view
+
+
+def _attribute(leaf: StoreRows, name: str, in_samples: bool) -> DataAttribute[Any]:
+    column = {"targets": 0, _TASKS: 1}.get(name)
+    table = leaf.extra[name] if column is None else leaf.meta[:, column]
+    return DataAttribute(_Column(table, leaf.rows), name, use_in_getitem=in_samples)
 
 
 @dataclass(frozen=True)
