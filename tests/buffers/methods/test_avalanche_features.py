@@ -69,6 +69,7 @@ def test_without_a_model_the_error_says_what_to_give():
         HerdingBuffer(10).post_adapt(None, experience(torch.randn(8, 6), torch.arange(8) % 2))
 
 
+@pytest.mark.filterwarnings("ignore:No loggers specified:UserWarning")
 @pytest.mark.parametrize("method", [HerdingBuffer, KMeansBuffer])
 def test_multi_head_models_get_the_task_of_each_row(method):
     torch.manual_seed(0)
