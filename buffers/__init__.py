@@ -11,8 +11,9 @@ from buffers.class_balancing_reservoir import ClassBalancingReservoirBuffer
 from buffers.consolidating import ConsolidatingBuffer
 from buffers.exemplars import Exemplars
 from buffers.herding import HerdingBuffer
+from buffers.incoming import Incoming
 from buffers.k_means import KMeansBuffer
-from buffers.memory import Incoming, Memory
+from buffers.memory import Memory
 from buffers.reservoir import ReservoirBuffer
 from buffers.retrieval import Retrieval
 from buffers.ring import RingBuffer

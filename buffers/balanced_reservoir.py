@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from buffers.base import Buffer
+from buffers.incoming import Incoming, Transform
 from buffers.members import MembersCache, even_share
-from buffers.memory import Incoming, Transform
 
 
 class BalancedReservoirBuffer(Buffer):

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from buffers.exemplars import Exemplars
 from buffers.hosts import reads_task_labels
-from buffers.memory import Incoming, Memory, Transform
+from buffers.incoming import Incoming, Transform
+from buffers.memory import Memory
 from buffers.store import ExemplarStore
 from buffers.stream import Rows, open_rows
 from buffers.transforms import BatchTransform

@@ -36,8 +36,8 @@ from torch import Tensor
 
 from buffers.balanced_reservoir import slots_of
 from buffers.base import Buffer
+from buffers.incoming import Incoming, Transform
 from buffers.members import Members, MembersCache, even_share
-from buffers.memory import Incoming, Transform
 from clcore.errors import FormatError
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from buffers.base import Buffer
-from buffers.memory import Incoming, Transform
+from buffers.incoming import Incoming, Transform
 from buffers.signals import SignalSource
 from clcore import Coreset, Cost, Pool, Probe
 from clcore.errors import ArgumentError, FormatError

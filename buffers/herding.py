@@ -28,7 +28,7 @@ from typing import Literal
 import torch
 
 from buffers.consolidating import Quota, Reselect
-from buffers.memory import Transform
+from buffers.incoming import Transform
 from buffers.selection import SelectorBuffer
 from clcore import Probe
 

@@ -43,8 +43,8 @@ from torch import Tensor
 from buffers.balanced_reservoir import slots_of
 from buffers.base import Buffer
 from buffers.centroids import Clusters
+from buffers.incoming import Incoming, Transform
 from buffers.members import Members, MembersCache
-from buffers.memory import Incoming, Transform
 from buffers.signals import SignalSource
 from clcore import Probe
 from clcore.checks import whole_number

@@ -7,70 +7,23 @@ random numbers of both come from the memory's own generator.
 
 from __future__ import annotations
 
-import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
+from buffers.door import check_batch, check_weight, positive, task_column
 from buffers.exemplars import Exemplars
 from buffers.files import read_state, write_state
+from buffers.incoming import Incoming, Transform
 from buffers.retrieval import Retrieval, retrieval_rule
 from buffers.store import ExemplarStore
 from clcore import Cost
 from clcore.errors import ArgumentError, FormatError
-
-Transform = Callable[[Tensor], Tensor]
-
-
-class Incoming:
-    """Rows offered to a memory; x is read only where it is asked for.
-
-    Attributes:
-        y: Class labels `[n]` int64, on the CPU.
-        task: Task labels `[n]` int64, on the CPU.
-        columns: Further columns `[n, ...]`; a rule may add those that it owns.
-        weight: Weights `[n]`, or None for ones.
-        agent: The Avalanche strategy that is learning, where there is one.
-    """
-
-    __slots__ = ("_read", "agent", "columns", "evaluate", "task", "weight", "y")
-
-    def __init__(
-        self,
-        read: Tensor | Callable[[Tensor | None], Tensor],
-        y: Tensor,
-        task: Tensor,
-        columns: dict[str, Tensor],
-        weight: Tensor | None = None,
-        agent: Any = None,
-        evaluate: Transform | None = None,
-    ) -> None:
-        self._read = read
-        self.y = y
-        self.task = task
-        self.columns = columns
-        self.weight = weight
-        self.agent = agent
-        self.evaluate = evaluate
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def x(self, rows: Tensor | None = None) -> Tensor:
-        """Samples as they will be stored, `[m, ...]`; all of them if `rows` is None."""
-        if isinstance(self._read, Tensor):
-            return self._read if rows is None else self._read[rows]
-        return self._read(rows)
-
-    def inputs(self, rows: Tensor | None = None) -> Tensor:
-        """Samples as the model wants them in evaluation, `[m, ...]`."""
-        x = self.x(rows)
-        return x if self.evaluate is None else self.evaluate(x)
 
 
 class Memory(ABC):
@@ -105,8 +58,8 @@ class Memory(ABC):
                 f"max_size, max_bytes: got {max_size!r} and {max_bytes!r}; give exactly one, a "
                 "number of exemplars or of bytes"
             )
-        _positive("max_size", max_size)
-        _positive("max_bytes", max_bytes)
+        positive("max_size", max_size)
+        positive("max_bytes", max_bytes)
         self.max_size: int | None = max_size
         self.max_bytes = max_bytes
         self.device = torch.device(device)
@@ -179,6 +132,7 @@ class Memory(ABC):
         task: Tensor | int | None = None,
         *,
         weight: Tensor | None = None,
+        learner: Any = None,
         **columns: Tensor,
     ) -> Tensor:
         """Offer a batch of rows; the admission rule decides which are kept.
@@ -188,6 +142,7 @@ class Memory(ABC):
             y: Class labels `[n]`, integers from 0.
             task: Task labels `[n]`, or one for all; 0 if None.
             weight: How much data each row stands for, `[n]`; ones if None.
+            learner: Who is learning: an object with a `model`, for rules that need its features.
             **columns: Further columns to keep with each row, `[n, ...]` (logits, features, …).
 
         Returns:
@@ -196,11 +151,15 @@ class Memory(ABC):
         Raises:
             ArgumentError: Shapes, types or labels are wrong, or x holds NaN or infinity.
         """
-        y, task = _checked(x, y, task)
+        check_batch(x, y)
+        if weight is not None:
+            check_weight(weight, len(y))
         for name, rows in columns.items():
             if not isinstance(rows, Tensor) or len(rows) != len(y):
                 raise ArgumentError(f"{name}: one row for each of the {len(y)} samples is needed")
-        return self._take(Incoming(x, y, task, columns, weight))
+        labels = y.to("cpu", torch.int64)
+        tasks = torch.zeros_like(labels) if task is None else task_column(task, labels)
+        return self._take(Incoming(x, labels, tasks, columns, weight, agent=learner))
 
     def _take(self, incoming: Incoming) -> Tensor:
         """Let the rule decide about checked rows and write those that it admits."""
@@ -338,7 +297,7 @@ class Memory(ABC):
         Raises:
             ArgumentError: `new_size` is not positive.
         """
-        _positive("new_size", new_size)
+        positive("new_size", new_size)
         if self._store is None:
             self._store = ExemplarStore(new_size, self.device)
         elif new_size != self._store.capacity:
@@ -436,11 +395,6 @@ class Memory(ABC):
         return f"{type(self).__name__}({len(self)} of {self.capacity} exemplars, {self.seen} seen)"
 
 
-def _positive(name: str, value: int | None) -> None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ArgumentError(f"{name}: got {value!r}; a positive integer is needed")
-
-
 def _counts(labels: Tensor) -> dict[int, int]:
     values, counts = torch.unique(labels, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
@@ -448,35 +402,3 @@ def _counts(labels: Tensor) -> dict[int, int]:
 
 def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _checked(x: Tensor, y: Tensor, task: Tensor | int | None) -> tuple[Tensor, Tensor]:
-    """Labels and tasks as int64 on the CPU, after the checks at the door."""
-    if not isinstance(x, Tensor) or not isinstance(y, Tensor):
-        raise ArgumentError(
-            f"x, y: got {type(x).__name__} and {type(y).__name__}; tensors are needed"
-        )
-    n = len(x) if x.ndim else 0
-    if n == 0 or y.shape != (n,):
-        raise ArgumentError(
-            f"x, y: got shapes {tuple(x.shape)} and {tuple(y.shape)}; [n, ...] and [n] with at "
-            "least one row are needed"
-        )
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise ArgumentError(f"y: got {y.dtype}; integer class labels are needed")
-    y = y.to("cpu", torch.int64)
-    if int(y.min()) < 0:
-        row = int(torch.nonzero(y < 0)[0])
-        raise ArgumentError(f"y: label {int(y[row])} in row {row}; labels count from 0")
-    # A sum is much cheaper than n tests; it is not finite whenever a value isn't.
-    if x.is_floating_point() and not math.isfinite(float(x.sum())):
-        bad = ~torch.isfinite(x).flatten(1).all(1) if x.ndim > 1 else ~torch.isfinite(x)
-        if bad.any():
-            raise ArgumentError(f"x: row {int(torch.nonzero(bad)[0])} holds NaN or infinity")
-    if task is None:
-        return y, torch.zeros_like(y)
-    if isinstance(task, int):
-        return y, torch.full_like(y, task)
-    if task.shape != (n,):
-        raise ArgumentError(f"task: got shape {tuple(task.shape)}; [{n}] is needed")
-    return y, task.to("cpu", torch.int64)

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from buffers.base import Buffer
-from buffers.memory import Incoming
+from buffers.incoming import Incoming
 
 
 class ReservoirBuffer(Buffer):

@@ -39,7 +39,7 @@ from torch import Tensor
 
 from buffers.balanced_reservoir import slots_of
 from buffers.base import Buffer
-from buffers.memory import Incoming, Transform
+from buffers.incoming import Incoming, Transform
 from buffers.store import ExemplarStore
 from clcore.checks import whole_number
 from clcore.errors import ArgumentError, FormatError

@@ -24,7 +24,7 @@ from typing import Literal
 import torch
 
 from buffers.consolidating import ConsolidatingBuffer, Quota, Reselect
-from buffers.memory import Transform
+from buffers.incoming import Transform
 from clcore import Coreset, Pool, Probe, Selector
 from clcore.errors import ArgumentError
 from clcore.selectors import registry

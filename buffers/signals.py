@@ -19,7 +19,8 @@ from clcore.errors import ArgumentError
 from clcore.guard import guard
 
 if TYPE_CHECKING:
-    from buffers.memory import Incoming, Memory
+    from buffers.incoming import Incoming
+    from buffers.memory import Memory
 
 # Rows that are read and transformed at once on their way through the model.
 _CHUNK = 1024
