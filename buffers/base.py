@@ -23,6 +23,7 @@ from buffers.exemplars import Exemplars
 from buffers.hosts import reads_task_labels
 from buffers.incoming import Incoming, Transform
 from buffers.memory import Memory
+from buffers.retrieval import Retrieval
 from buffers.store import ExemplarStore
 from buffers.stream import Rows, open_rows
 from buffers.transforms import BatchTransform
@@ -271,6 +272,16 @@ class Buffer(Memory, ExemplarsBuffer):
         if transform is True and self.transform is None:
             self._check_known()
         return super().read(rows, transform=transform)
+
+    def sample(self, n: int, retrieval: str | Retrieval = "uniform", **context: Any) -> Exemplars:
+        """Draw exemplars; see `Memory.sample`.
+
+        Raises:
+            ArgumentError: The buffer was loaded from a file and hasn't met its stream.
+        """
+        if self.transform is None:
+            self._check_known()  # before a random number is drawn
+        return super().sample(n, retrieval, **context)
 
     def _logits(self, rows: Rows, agent: Any) -> Tensor:
         if agent is None or not hasattr(agent, "model"):

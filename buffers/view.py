@@ -27,10 +27,9 @@ from avalanche.benchmarks.utils.transform_groups import TransformGroups
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch.utils.data.dataloader import default_collate
-from torchvision.transforms.functional import to_pil_image
 
 from buffers.leaves import LeafKind
-from buffers.samples import Form
+from buffers.samples import Form, as_sample
 from buffers.store import ExemplarStore
 from buffers.transforms import BatchTransform, Step
 
@@ -113,12 +112,7 @@ class StoreRows(Dataset[Any]):
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         row = int(self.rows[index])
-        x: Any = self.x[row].cpu()
-        if self.kind.form == "pil":
-            x = to_pil_image(x)
-        elif self.kind.form == "array":
-            x = x.numpy()
-        return x, self.label(int(self.meta[row, 0]))
+        return as_sample(self.x[row].cpu(), self.kind.form), self.label(int(self.meta[row, 0]))
 
     def label(self, y: int) -> Any:
         """The class label as the stream has it."""
@@ -157,7 +151,7 @@ class _Reader:
 
     def __init__(self, leaf: StoreRows, pipeline: BatchTransform, look: Presentation) -> None:
         self.leaf, self.pipeline, self.look = leaf, pipeline, look
-        self._decoded: Tensor | None = None
+        self._decoded: tuple[Tensor, Form] | None = None
         self._read = 0
         self._version = leaf.store.version
 
@@ -165,7 +159,8 @@ class _Reader:
         """Samples at these positions, as the stream would give them."""
         leaf = self.leaf
         where = leaf.rows[index].to(leaf.x.device)
-        x = self._inputs(index, where)
+        batch, form = self._inputs(index, where)
+        x = batch if form in ("tensor", "image") else [as_sample(row, form) for row in batch]
         meta = leaf.meta.index_select(0, where).tolist()
         rows = [[x[i], leaf.label(meta[i][0])] for i in range(len(index))]
         for name in self.look.attributes:
@@ -180,20 +175,20 @@ class _Reader:
                     row.append(value)
         return rows
 
-    def _inputs(self, index: list[int], where: Tensor) -> Tensor:
-        leaf = self.leaf
-        if not self.pipeline.steps or not self.pipeline.deterministic:
-            return self.pipeline(leaf.x.index_select(0, where).cpu())
+    def _inputs(self, index: list[int], where: Tensor) -> tuple[Tensor, Form]:
+        leaf, pipeline = self.leaf, self.pipeline
+        if not pipeline.steps or not pipeline.deterministic:
+            return pipeline.run(leaf.x.index_select(0, where).cpu())
         if self._version != leaf.store.version:
             self._decoded, self._read, self._version = None, 0, leaf.store.version
-        if self._decoded is None:
-            x = self.pipeline(leaf.x.index_select(0, where).cpu())
-            self._read += len(index)
-            worthwhile = self._read > _DECODE_AFTER * len(leaf)
-            if worthwhile and x[0].numel() * len(leaf) <= _DECODE_AT_MOST:
-                self._decoded = self.pipeline(leaf.raw_rows(torch.arange(len(leaf))))
-            return x
-        return self._decoded[index]
+        if self._decoded is not None:
+            return self._decoded[0][index], self._decoded[1]
+        batch, form = pipeline.run(leaf.x.index_select(0, where).cpu())
+        self._read += len(index)
+        worthwhile = self._read > _DECODE_AFTER * len(leaf)
+        if worthwhile and batch[0].numel() * len(leaf) <= _DECODE_AT_MOST:
+            self._decoded = pipeline.run(leaf.raw_rows(torch.arange(len(leaf))))
+        return batch, form
 
 
 class _View(AvalancheDataset[Any]):
