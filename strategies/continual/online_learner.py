@@ -153,7 +153,7 @@ class OnlineLearner:
                 inputs = self.transform(inputs)
             result = self._step(inputs, targets, None if tasks is None else tasks.to(device))
         if self.buffer is not None:
-            result.slots = self.buffer.add(x, y, tasks)
+            result.slots = self.buffer.add(x, y, tasks, learner=self)
         self.samples_seen += len(y)
         for hook in self._hooks.after_step:
             hook(self, result)

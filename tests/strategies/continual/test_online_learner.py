@@ -3,7 +3,7 @@ import torch
 from avalanche.models import MTSimpleMLP
 from torch import nn
 
-from buffers import ReservoirBuffer
+from buffers import HerdingBuffer, KMeansBuffer, ReservoirBuffer
 from clcore.errors import ArgumentError, FormatError
 from strategies import OnlineLearner
 
@@ -241,3 +241,16 @@ def test_bad_streams():
             learner_of().train_stream(stream(), evaluate, every)
     with pytest.raises(ArgumentError, match="at least one sample"):
         learner_of().accuracy(X[:0], Y[:0])
+
+
+@pytest.mark.parametrize("kind", [HerdingBuffer, KMeansBuffer])
+def test_buffers_that_need_features_are_given_the_learner(kind):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    learner = learner_of(model, buffer=kind(12), transform=lambda x: x.float() / 255)
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(4):
+        x = torch.randint(0, 256, (10, 1, 2, 2), dtype=torch.uint8, generator=generator)
+        learner.observe(x, torch.arange(10) % 2)
+    assert len(learner.buffer) == 12
+    assert learner.buffer.store.x.dtype == torch.uint8
+    assert learner.iterations == 4
