@@ -19,11 +19,11 @@ from avalanche.models import avalanche_forward
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from buffers.door import check_batch, task_column
 from buffers.exemplars import Exemplars
 from buffers.memory import Memory
 from buffers.retrieval import Retrieval, retrieval_rule
 from clcore.errors import ArgumentError
-from strategies.continual.batch_checks import check_batch, task_column
 from strategies.continual.joining import ReplayMask, ReplayWeights, append_samples
 from strategies.continual.online_events import Hooks, StepResult, StreamResult
 from strategies.continual.weighted_loss import WeightedLoss
@@ -114,7 +114,7 @@ class OnlineLearner:
             self.device = torch.device(device)
             model.to(self.device)
         if buffer is not None and buffer.transform is None:
-            buffer.transform = transform
+            buffer.transform = buffer.eval_transform = transform
         self.iterations = 0
         self.samples_seen = 0
         self._hooks = Hooks(self.plugins)
