@@ -58,9 +58,13 @@ def matrix_chart(matrix: Sequence[Sequence[float]], title: str) -> Markup:
     parts = [
         element("text", "tested on", x=left + columns * side / 2, y=12, text_anchor="middle",
                 class_="axis-title"),
-        element("text", "trained up to", x=0, y=0, class_="axis-title", text_anchor="middle",
-                transform=f"translate(11 {top + max(rows, 3) * side / 2:.1f}) rotate(-90)"),
     ]  # fmt: skip
+    if rows > 1:
+        middle = top + max(rows, 3) * side / 2
+        parts.append(
+            element("text", "trained up to", x=0, y=0, class_="axis-title", text_anchor="middle",
+                    transform=f"translate(11 {middle:.1f}) rotate(-90)")
+        )  # fmt: skip
     every = 1 if side >= 20 else 2 if side >= 16 else 5
     for column in range(0, columns, every):
         x = left + (column + 0.5) * side

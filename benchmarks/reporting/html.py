@@ -18,7 +18,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from benchmarks.reporting import table
-from benchmarks.reporting.charts import Curve, Dot, cost_chart, curve_chart, legend
+from benchmarks.reporting.charts import Curve, Dot, legend
+from benchmarks.reporting.cost_chart import cost_chart
+from benchmarks.reporting.curve_chart import curve_chart
 from benchmarks.reporting.gather import Entry, Gathered, Group, Source, gather, open_sources
 from benchmarks.reporting.heat import composition_chart, matrix_chart
 from benchmarks.reporting.results import write_text_atomically
@@ -91,6 +93,7 @@ def render(sources: Sequence[Source]) -> str:
     suites = list(dict.fromkeys(source.results.suite for source in sources))
     return environment.get_template("report.html").render(
         title=" · ".join(suites),
+        subtitle=_subtitle(sources),
         several=len(sources) > 1,
         sources=sources,
         headline=headline(gathered),
@@ -109,6 +112,12 @@ def render(sources: Sequence[Source]) -> str:
         commands=[reproduce(source) for source in sources],
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
+
+
+def _subtitle(sources: Sequence[Source]) -> str:
+    """What the suites call themselves in their settings."""
+    titles = [source.results.settings.get("title") for source in sources]
+    return " · ".join(dict.fromkeys(title for title in titles if isinstance(title, str)))
 
 
 def _note(sources: Sequence[Source]) -> str:
@@ -223,8 +232,14 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(value, Mapping) and value:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value)
+            flat[f"{prefix}{key}"] = _printed(value)
     return flat
+
+
+def _printed(value: object) -> str:
+    if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
+        return ", ".join(map(str, value)) or table.NOTHING
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _without_command(record: Mapping[str, Any]) -> dict[str, Any]:

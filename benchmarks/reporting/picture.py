@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from benchmarks.reporting.aggregate import Summary, aggregate
+from benchmarks.reporting.charts import Curve, Style
+from benchmarks.reporting.curve_chart import CROWDED, curve_bounds, until_bottom
 from benchmarks.reporting.results import Results
 from clcore.errors import ArgumentError
 
@@ -70,10 +73,11 @@ def picture(
     )  # fmt: skip
     steps = max(len(summary.curve()) for summary in shown)
     for index, summary in enumerate(shown):
-        _draw_curve(left, index, summary, steps, _marker(shown, summary))
+        _draw_curve(left, index, summary, steps, _marker(shown, summary), few=len(shown) <= CROWDED)
     left.set_xlabel("after experience", fontsize=9.5)
     left.set_ylabel("accuracy on what was seen, %", fontsize=9.5)
     left.set_xticks(range(1, steps + 1))
+    _leave_room(left, shown)
 
     order = sorted(shown, key=lambda summary: summary.final_accuracy.mean)
     for place, summary in enumerate(order):
@@ -100,6 +104,24 @@ def picture(
     return target
 
 
+def _leave_room(axes: Any, shown: list[Summary]) -> None:
+    """Let what falls far below the methods, as naive training does, leave at the bottom."""
+    curves = [Curve(Style(s.method, None if s.reference else 0), s.curve()) for s in shown]
+    low, high = curve_bounds(curves)
+    bottom = low - 0.06 * (high - low)
+    leaving = [s for s in shown if s.reference and s.curve()[-1].mean * 100 < bottom]
+    if not leaving:
+        return
+    axes.set_ylim(bottom, high + 0.04 * (high - low))
+    for step, summary in enumerate(leaving):
+        line = [(i + 1.0, -point.mean * 100) for i, point in enumerate(summary.curve())]
+        end = f"{summary.method} \N{DOWNWARDS ARROW} {summary.curve()[-1].mean * 100:.1f}"
+        axes.annotate(
+            end, (until_bottom(line, -bottom)[-1][0], bottom), xytext=(6, 6 + 11 * step),
+            textcoords="offset points", fontsize=8.5, color=GREY,
+        )  # fmt: skip
+
+
 def _colour(index: int, summary: Summary) -> str:
     return GREY if summary.reference else COLOURS[index % len(COLOURS)]
 
@@ -111,7 +133,9 @@ def _marker(shown: list[Summary], summary: Summary) -> str:
     return MARKERS[(index + index // len(COLOURS)) % len(MARKERS)]
 
 
-def _draw_curve(axes: object, index: int, summary: Summary, length: int, marker: str) -> None:
+def _draw_curve(
+    axes: Any, index: int, summary: Summary, length: int, marker: str, *, few: bool
+) -> None:
     curve = summary.curve()
     if len(curve) == 1:  # joint training is measured once, at the end
         curve = curve * length
@@ -120,13 +144,13 @@ def _draw_curve(axes: object, index: int, summary: Summary, length: int, marker:
     stds = [(point.std or 0.0) * 100 for point in curve]
     colour = _colour(index, summary)
     style = {"joint": ":", "naive": "--"}.get(summary.method, "-")
-    axes.plot(  # type: ignore[attr-defined]
+    axes.plot(
         steps, means, style, color=colour, linewidth=1.8,
         marker=marker, markersize=4.5,
     )  # fmt: skip
-    axes.fill_between(  # type: ignore[attr-defined]
+    axes.fill_between(
         steps,
         [mean - std for mean, std in zip(means, stds, strict=True)],
         [mean + std for mean, std in zip(means, stds, strict=True)],
-        color=colour, alpha=0.13, linewidth=0,
+        color=colour, alpha=0.13 if few else 0.06, linewidth=0,
     )  # fmt: skip

@@ -206,7 +206,7 @@ def place_labels(
     for (x, y), text in zip(points, texts, strict=True):
         width = len(text) * CHARACTER
         place: tuple[float, float, str] | None = None
-        for distance in (10.0, 18.0, 28.0):
+        for distance in (10.0, 18.0, 28.0, 42.0, 60.0):
             for dx, dy, anchor in (
                 (distance, 4.0, "start"),
                 (-distance, 4.0, "end"),

@@ -207,7 +207,9 @@ def console_table(results: Results, *, width: int | None = None) -> Table:
     lines = rows(results)
     room = (width if width is not None else get_console().width) - 2
     kept: list[int] = []
-    for column in IMPORTANCE:
+    several_sizes = len({run.memory_size for run in results.runs} - {0}) > 1
+    important = sorted(IMPORTANCE, key=lambda column: column != 1) if several_sizes else IMPORTANCE
+    for column in sorted(important, key=lambda column: column != 0):
         words = [*COLUMNS[column].split(), *(line.cells[column] for line in lines)]
         room -= max(len(word) for word in words) + 3  # padding and the gap between
         if room < 0:

@@ -21,6 +21,8 @@ def headline(gathered: Gathered) -> list[str]:
     if not groups:
         return ["No method with a memory was run."]
     sentences = [_group_sentence(group) for group in groups]
+    references = {entry.style.name: entry for group in groups for entry in group.references}
+    sentences += _references_sentence(list(references.values()))
     fewest = min(len(entry.summary.seeds) for group in gathered.groups for entry in group.entries)
     if fewest < SEEDS_FOR_A_WINNER:
         count = f"{fewest} seed{'' if fewest == 1 else 's'}"
@@ -34,26 +36,29 @@ def headline(gathered: Gathered) -> list[str]:
 def _group_sentence(group: Group) -> str:
     first = group.methods[0]
     size = first.summary.memory_size
-    marked = best_of([entry.summary for entry in group.methods])
     accuracy = _percent(first)
     exemplars = f"With {size:,} exemplars" if size else "Without a memory"
+    # Between runs nothing is called best: their settings may differ.
+    one_run = len({entry.source.label for entry in group.methods}) == 1
+    marked = best_of([entry.summary for entry in group.methods]) if one_run else set()
     if len(marked) == 1:
-        sentence = f"{exemplars}, {first.style.name} ends best, at {accuracy}"
-    elif marked:
-        sentence = (
+        return f"{exemplars}, {first.style.name} ends best, at {accuracy}."
+    if marked:
+        others = f"{len(marked) - 1} other{'s' if len(marked) > 2 else ''}"
+        return (
             f"{exemplars}, {first.style.name} ends highest, at {accuracy}, not to be told from "
-            f"{len(marked) - 1} other{'s' if len(marked) > 2 else ''}"
+            f"{others}."
         )
-    elif len(group.methods) > 1:
-        sentence = f"{exemplars}, {first.style.name} has the highest mean, {accuracy}"
-    else:
-        sentence = f"{exemplars}, {first.style.name} ends at {accuracy}"
-    training = " training" if len({entry.source.label for entry in group.entries}) == 1 else ""
-    marks = [
-        f"{entry.style.name}{training} ends at {_percent(entry)}"
-        for entry in sorted(group.references, key=lambda e: e.summary.final_accuracy.mean)
-    ]
-    return f"{sentence}; {' and '.join(marks)}." if marks else f"{sentence}."
+    if len(group.methods) > 1:
+        return f"{exemplars}, {first.style.name} has the highest mean, {accuracy}."
+    return f"{exemplars}, {first.style.name} ends at {accuracy}."
+
+
+def _references_sentence(references: list[Entry]) -> list[str]:
+    """Where naive and joint training end; no sentence where neither was run."""
+    ordered = sorted(references, key=lambda entry: entry.summary.final_accuracy.mean)
+    parts = [f"{entry.style.name} at {_percent(entry)}" for entry in ordered]
+    return [f"For reference, {' and '.join(parts)}."] if parts else []
 
 
 def _percent(entry: Entry) -> str:

@@ -104,6 +104,15 @@ def test_console_table_fits_and_cuts_no_cell(three_seeds, width):
     assert ("more columns are in table.md" in text.replace("\n", " ")) == (width < 200)
 
 
+def test_a_narrow_console_keeps_the_memory_size_where_there_are_several(synthetic):
+    record = synthetic.results(methods=("ring", "herding"), sizes=(200, 500))
+    stream = io.StringIO()
+    table = console_table(Results.model_validate(record), width=50)
+    Console(file=stream, width=50).print(table)
+    assert "memory" in stream.getvalue()
+    assert "500" in stream.getvalue()
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(0, "0"), (950, "950"), (999.7, "1.00k"), (12345, "12.3k"), (999_600, "1.00M"),
