@@ -59,7 +59,7 @@ def check_weight(weight: Tensor, n: int) -> None:
         ArgumentError: They aren't.
     """
     if not isinstance(weight, Tensor) or weight.shape != (n,):
-        given = tuple(weight.shape) if isinstance(weight, Tensor) else type(weight).__name__
+        given = f"shape {tuple(weight.shape)}" if isinstance(weight, Tensor) else repr(weight)
         raise ArgumentError(f"weight: got {given}; a tensor [{n}] is needed")
     if not bool((torch.isfinite(weight) & (weight >= 0)).all()):
         raise ArgumentError("weight: a weight is negative, NaN or infinite")
@@ -74,6 +74,6 @@ def task_column(task: Tensor | int, like: Tensor) -> Tensor:
     if isinstance(task, int):
         return torch.full((len(like),), task, dtype=torch.int64)
     if not isinstance(task, Tensor) or task.shape != (len(like),):
-        given = tuple(task.shape) if isinstance(task, Tensor) else type(task).__name__
+        given = f"shape {tuple(task.shape)}" if isinstance(task, Tensor) else type(task).__name__
         raise ArgumentError(f"task: got {given}; one integer, or a tensor [{len(like)}], is needed")
     return task.to("cpu", torch.int64)
