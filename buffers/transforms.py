@@ -11,6 +11,7 @@ right.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -207,9 +208,10 @@ def _to_tensor(step: Any, x: Tensor, form: Form) -> tuple[Tensor, Form]:
 
 def _pointwise(step: Any, x: Tensor) -> Tensor:
     if isinstance(step, v1.Normalize | v2.Normalize):
-        # Never in place: x may be the store's own tensor.
-        normalised: Tensor = image_functions.normalize(x, step.mean, step.std)
-        return normalised
+        return _normalise(x, step)
+    if isinstance(step, v1.ConvertImageDtype) and x.dtype == torch.uint8:
+        if step.dtype.is_floating_point:  # what torchvision does, without its detours
+            return x.to(step.dtype).div_(255)
     if isinstance(step, v2.ToDtype):
         converted: Tensor = v2.functional.to_dtype(x, step.dtype, scale=step.scale)
         return converted
@@ -217,6 +219,21 @@ def _pointwise(step: Any, x: Tensor) -> Tensor:
         return x
     other: Tensor = step(x)
     return other
+
+
+def _normalise(x: Tensor, step: Any) -> Tensor:
+    """What torchvision does, bit for bit, without making its constants anew for each batch."""
+    if not x.is_floating_point() or x.ndim < 3 or 0 in step.std:
+        normalised: Tensor = image_functions.normalize(x, step.mean, step.std)  # says what is wrong
+        return normalised
+    mean = _constant(tuple(step.mean), x.dtype, x.device)
+    # Only the second operation is in place: x may be the store's own tensor.
+    return x.sub(mean).div_(_constant(tuple(step.std), x.dtype, x.device))
+
+
+@lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=dtype, device=device).view(-1, 1, 1)
 
 
 def _flip(x: Tensor, probability: float, dimension: int) -> Tensor:
