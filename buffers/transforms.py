@@ -209,9 +209,12 @@ def _to_tensor(step: Any, x: Tensor, form: Form) -> tuple[Tensor, Form]:
 def _pointwise(step: Any, x: Tensor) -> Tensor:
     if isinstance(step, v1.Normalize | v2.Normalize):
         return _normalise(x, step)
-    if isinstance(step, v1.ConvertImageDtype) and x.dtype == torch.uint8:
-        if step.dtype.is_floating_point:  # what torchvision does, without its detours
-            return x.to(step.dtype).div_(255)
+    if (
+        isinstance(step, v1.ConvertImageDtype)
+        and x.dtype == torch.uint8
+        and step.dtype.is_floating_point
+    ):
+        return x.to(step.dtype).div_(255)  # what torchvision does, without its detours
     if isinstance(step, v2.ToDtype):
         converted: Tensor = v2.functional.to_dtype(x, step.dtype, scale=step.scale)
         return converted
