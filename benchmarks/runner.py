@@ -17,7 +17,7 @@ from benchmarks.running.execute import WandB, execute, needs_wandb
 from benchmarks.running.failures import RunError, disk_errors
 from benchmarks.running.folder import RunFolder
 from benchmarks.running.plan import Cell
-from benchmarks.running.task import CellTask, read_result
+from benchmarks.running.task import CellTask, complete_log, read_result
 from benchmarks.running.workers import run_in_workers
 from clcore.errors import ArgumentError, ClcoreError
 
@@ -101,7 +101,13 @@ def run(
         CellTask(folder.suite, cell, folder.cell_folder(cell), folder.settings, folder.environment)
         for cell in folder.cells
     ]
-    finished = [task for task in tasks if read_result(task.folder) is not None]
+    finished = []
+    for task in tasks:
+        result = read_result(task.folder)
+        if result is not None:
+            finished.append(task)
+            with disk_errors(task.folder):
+                complete_log(task.folder, result)
     listener.begin(folder.cells, [task.cell for task in finished])
     todo = [t for t in tasks if t not in finished or (wandb and needs_wandb(t.folder))]
     failures: list[tuple[Cell, str]] = []

@@ -57,7 +57,7 @@ def from_plain(kind: type[T], record: Mapping[str, Any]) -> T:
 
 
 def _is_setting(part: str) -> bool:
-    return part not in ("float", "int", "key", "str", "tuple") and "[" not in part
+    return part not in ("float", "int", "key", "str") and not set(part) & set("[]-")
 
 
 def override(settings: T, assignments: Iterable[str], *, fixed: Iterable[str] = ()) -> T:
@@ -105,7 +105,9 @@ def _assign(record: dict[str, Any], key: str, value: Any, fixed: set[str]) -> No
     if last not in place and not open_ended:
         prefix = "".join(f"{part}." for part in path)
         raise UnknownNameError("setting", key, [prefix + name for name in place] if path else known)
-    place[last] = value
+    # A list of one is written without a comma.
+    alone = isinstance(place.get(last), list) and not isinstance(value, list)
+    place[last] = [value] if alone else value
 
 
 def read_value(text: str) -> Any:
@@ -116,7 +118,7 @@ def read_value(text: str) -> Any:
         pass
     if "," in text:
         return [read_value(part.strip()) for part in text.split(",") if part.strip()]
-    return {"none": None, "None": None, "True": True, "False": False}.get(text, text)
+    return text
 
 
 def settings_hash(record: Mapping[str, Any]) -> str:
@@ -163,10 +165,11 @@ def changed(before: object, after: object) -> list[str]:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> Iterable[str]:
     for name, value in new.items():
-        there = old.get(name)
-        if value == there:
+        if value == old.get(name):
             continue
-        if isinstance(value, dict) and isinstance(there, dict) and set(there) <= set(value):
+        there = {} if old.get(name) is None else old[name]
+        mappings = isinstance(value, dict) and isinstance(there, dict)
+        if mappings and value and set(there) <= set(value):
             yield from _differences(there, value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}={value if isinstance(value, str) else json.dumps(value)}"

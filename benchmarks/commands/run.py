@@ -67,8 +67,9 @@ def run(
             )
             if values is not None
         }
+        sink = _wandb(wandb)
         folder = _folder(suite, choice, settings or [], out, resume=resume, overwrite=overwrite)
-        _execute(folder, workers, _wandb(wandb), quiet=quiet)
+        _execute(folder, workers, sink, quiet=quiet)
 
 
 def _folder(

@@ -38,7 +38,7 @@ def one_sentence() -> Iterator[None]:
     """
     # Raised by a library that Avalanche imports; nothing of ours needs a QP solver.
     warnings.filterwarnings("ignore", message="no QP solver found")
-    from clcore.errors import ArgumentError, ClcoreError, FormatError
+    from clcore.errors import ArgumentError, ClcoreError, FormatError, SignalError
 
     handler = _Lines(logging.WARNING)
     root = logging.getLogger()
@@ -47,7 +47,7 @@ def one_sentence() -> Iterator[None]:
         yield
     except ClcoreError as error:
         typer.echo(f"clcore: {error}", err=True)
-        wrong_use = isinstance(error, ArgumentError | FormatError)
+        wrong_use = isinstance(error, ArgumentError | FormatError | SignalError)
         raise typer.Exit(WRONG_USE if wrong_use else FAILED) from error
     finally:
         root.removeHandler(handler)

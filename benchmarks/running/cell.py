@@ -17,7 +17,7 @@ import torch
 
 from benchmarks import methods, metrics
 from benchmarks.models import build_model
-from benchmarks.reporting import EventLog, Run, read_events
+from benchmarks.reporting import EventLog, Run
 from benchmarks.reporting.events import SCHEMA as EVENT_SCHEMA
 from benchmarks.reporting.events import Sink
 from benchmarks.reporting.results import write_text_atomically
@@ -28,7 +28,7 @@ from benchmarks.running.journal import Journal
 from benchmarks.running.learners import exemplar_predictor, make_learner
 from benchmarks.running.monitor import Monitor
 from benchmarks.running.state import CellState
-from benchmarks.running.task import CellTask, read_result
+from benchmarks.running.task import CellTask, end_event, read_result
 from benchmarks.scenarios import Scenario
 from benchmarks.settings import derived_seed
 from clcore import Cost
@@ -60,29 +60,8 @@ def run_cell(
         task.folder.mkdir(parents=True, exist_ok=True)
         finished = read_result(task.folder)
         if finished is not None:
-            _complete_log(task.folder, finished)
             return finished
         return _CellRun(task, on_progress).run(follow)
-
-
-def _complete_log(folder: Path, run: Run) -> None:
-    """Write the `end` event, should the process have been killed right before it."""
-    file = folder / "events.jsonl"
-    if file.is_file():
-        events = read_events(file)
-        if events and events[-1]["event"] != "end":
-            with EventLog(file) as log:
-                log.write(_end_event(run, events[-1].get("iteration", 0), folder))
-
-
-def _end_event(run: Run, iteration: int, folder: Path) -> dict[str, Any]:
-    memory = "memory.safetensors"
-    return {
-        "event": "end",
-        "iteration": iteration,
-        "result": run.model_dump(mode="json"),
-        "artifacts": {"memory": memory} if (folder / memory).is_file() else {},
-    }
 
 
 @contextmanager
@@ -286,7 +265,7 @@ class _CellRun:
         # The result first: who reads the `end` event finds it.
         record = json.dumps(run.model_dump(mode="json"), indent=1)
         write_text_atomically(self.folder / "result.json", record + "\n")
-        log.write(_end_event(run, state.counts.iteration, self.folder))
+        log.write(end_event(run, state.counts.iteration, self.folder))
         return run
 
 

@@ -13,10 +13,11 @@ from typing import Any
 from benchmarks.environment import describe
 from benchmarks.reporting import Results, write_results
 from benchmarks.reporting.results import write_text_atomically
+from benchmarks.running.data import check_scenario, load_data
 from benchmarks.running.failures import disk_errors
 from benchmarks.running.plan import Cell, cells_of, united
 from benchmarks.running.task import read_result
-from benchmarks.settings import changed, from_plain, override, to_plain
+from benchmarks.settings import changed, from_plain, override, settings_hash, to_plain
 from benchmarks.suites import Suite
 from benchmarks.suites._base import CHOICE, FIXED
 from clcore.errors import ArgumentError, FormatError
@@ -45,13 +46,16 @@ class RunFolder:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings as `results.json` shows them."""
-        return {**to_plain(self.suite), "command": self.command}
+        """The settings as `results.json` shows them.
 
-    @property
-    def command(self) -> str:
-        """The command line that makes this run again."""
-        return command_of(self.suite)
+        `hash` is equal for two runs whose cells compute the same, whichever cells they have;
+        `command` makes the run again.
+        """
+        plain = to_plain(self.suite)
+        telling = {
+            k: v for k, v in plain.items() if k not in (*CHOICE, "title", "published", "sources")
+        }
+        return {**plain, "hash": settings_hash(telling), "command": command_of(self.suite)}
 
     def cell_folder(self, cell: Cell) -> Path:
         """Where a cell's files are."""
@@ -131,9 +135,12 @@ def create(path: Path, suite: Suite, *, overwrite: bool = False) -> RunFolder:
     Raises:
         ArgumentError: There is a run already and `overwrite` is false; or the folder holds
             something else; or the suite can't be run.
+        DataUnavailableError: The data set is not in the cache.
         DiskError: The folder can't be written.
     """
     cells = cells_of(suite)
+    check_scenario(suite)
+    load_data(suite.dataset)
     if path.exists() and not path.is_dir():
         raise ArgumentError(f"--out: {path} is a file; a folder is needed")
     if path.is_dir() and any(path.iterdir()):

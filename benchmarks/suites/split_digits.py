@@ -22,7 +22,7 @@ SUITE = Suite(
     epochs=5,
     batch_size=10,
     replay_batch_size=10,
-    learning_rate=0.05,
+    learning_rate=0.1,
     update="experience",
     methods=(
         "naive",
@@ -41,6 +41,7 @@ SUITE = Suite(
     memory_sizes=(50, 200),
     seeds=(0, 1, 2),
     evaluations_during=4,
+    log_points=20,
     sources={
         "dataset": "scikit-learn 1.x, with the fixed division of benchmarks/datasets/digits.py",
         "scenario": "the usual 5 x 2 classes in the order of the labels (Split MNIST)",
