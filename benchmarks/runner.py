@@ -112,7 +112,7 @@ def run(
     todo = [t for t in tasks if t not in finished or (wandb and needs_wandb(t.folder))]
     failures: list[tuple[Cell, str]] = []
     try:
-        _run_cells(folder, todo, workers, wandb, listener, failures)
+        _run_cells(folder, todo, workers, wandb, listener, finished, failures)
     finally:
         # Also on the way out of an interruption: what is finished can be looked at.
         if folder.finished():
@@ -139,6 +139,7 @@ def _run_cells(
     workers: int,
     wandb: WandB | None,
     listener: Listener,
+    finished: list[CellTask],
     failures: list[tuple[Cell, str]],
 ) -> None:
     def done(task: CellTask) -> None:
@@ -146,7 +147,8 @@ def _run_cells(
         if run is None:
             raise RunError(f"{task.cell.name} ended without a result")
         folder.write_results()
-        listener.done(task.cell, run)
+        if task not in finished:  # else it was only shown on wandb
+            listener.done(task.cell, run)
 
     def failed(task: CellTask, reason: str) -> None:
         failures.append((task.cell, reason))

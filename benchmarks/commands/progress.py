@@ -44,7 +44,9 @@ class Progress:
         self._total: TaskID | None = None
         self._shares: dict[Cell, float] = {}
         self._cells = self._before = self._finished = 0
-        self._started = time.perf_counter()
+        # Set when work is first heard of: starting the workers says nothing about the rest.
+        self._started: float | None = None
+        self._at_start = 0.0
 
     def __enter__(self) -> Self:
         self.bars.start()
@@ -61,7 +63,6 @@ class Progress:
     def begin(self, cells: list[Cell], finished: list[Cell]) -> None:
         """Show how many cells there are."""
         self._cells, self._before = len(cells), len(finished)
-        self._started = time.perf_counter()
         if finished:
             self._say(f"{len(finished)} of {len(cells)} cells are finished already")
         self._total = self.bars.add_task(
@@ -76,6 +77,8 @@ class Progress:
     def progress(self, cell: Cell, share: float) -> None:
         """Move the estimate."""
         self._shares[cell] = share
+        if self._started is None:
+            self._started, self._at_start = time.perf_counter(), self._worked()
         self._show()
 
     def done(self, cell: Cell, run: Run) -> None:
@@ -100,16 +103,23 @@ class Progress:
 
     def left(self) -> str | None:
         """Estimate of the time that is left, in words; None while nothing is known."""
-        worked = self._finished + sum(self._shares.values())
-        elapsed = time.perf_counter() - self._started
-        if worked < 0.5 or elapsed < 1:
+        if self._started is None:
             return None
-        seconds = elapsed / worked * (self._cells - self._before - worked)
+        worked = self._worked()
+        elapsed = time.perf_counter() - self._started
+        if worked - self._at_start < 0.5 or elapsed < 1:
+            return None
+        rate = (worked - self._at_start) / elapsed
+        seconds = (self._cells - self._before - worked) / rate
         minutes, seconds = divmod(round(max(seconds, 0)), 60)
         hours, minutes = divmod(minutes, 60)
         if hours:
             return f"about {hours} h {minutes} min left"
         return f"about {minutes} min {seconds} s left" if minutes else f"about {seconds} s left"
+
+    def _worked(self) -> float:
+        """Cells done by this run, parts included."""
+        return self._finished + sum(self._shares.values())
 
     def _say(self, text: str) -> None:
         if not self.quiet:

@@ -86,7 +86,7 @@ def _folder(
     from benchmarks import suites
     from benchmarks.running import folder
     from benchmarks.settings import override
-    from benchmarks.suites._base import CHOICE, FIXED
+    from benchmarks.suites import CHOICE, FIXED
     from clcore.errors import ArgumentError
 
     if resume and overwrite:

@@ -11,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import describe
-from benchmarks.reporting import Results, write_results
+from benchmarks.reporting import Results, Run, write_results
 from benchmarks.reporting.results import write_text_atomically
 from benchmarks.running.data import check_scenario, load_data
 from benchmarks.running.failures import disk_errors
 from benchmarks.running.plan import Cell, cells_of, united
 from benchmarks.running.task import read_result
 from benchmarks.settings import changed, from_plain, override, settings_hash, to_plain
-from benchmarks.suites import Suite
-from benchmarks.suites._base import CHOICE, FIXED
+from benchmarks.suites import CHOICE, FIXED, Suite
 from clcore.errors import ArgumentError, FormatError
 
 SCHEMA = 1
@@ -43,6 +42,7 @@ class RunFolder:
         self, path: Path, suite: Suite, cells: list[Cell], environment: dict[str, Any]
     ) -> None:
         self.path, self.suite, self.cells, self.environment = path, suite, cells, environment
+        self._runs: dict[Cell, Run] = {}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -84,7 +84,12 @@ class RunFolder:
         Raises:
             FormatError: A cell's result is damaged.
         """
-        runs = [read_result(self.cell_folder(cell)) for cell in self.finished()]
+        for cell in self.finished():
+            # A result does not change once it is there; each file is read once.
+            run = self._runs.get(cell) or read_result(self.cell_folder(cell))
+            if run is not None:
+                self._runs[cell] = run
+        runs = [self._runs[cell] for cell in self.cells if cell in self._runs]
         return Results.model_validate(
             {
                 "schema": 1,
@@ -92,7 +97,7 @@ class RunFolder:
                 "kind": self.suite.kind,
                 "environment": self.environment,
                 "settings": self.settings,
-                "runs": [run.model_dump(mode="json") for run in runs if run is not None],
+                "runs": [run.model_dump(mode="json") for run in runs],
             }
         )
 

@@ -38,7 +38,7 @@ SUITE = Suite(
         "k-means-plus-plus",
         "random",
     ),
-    memory_sizes=(50, 200),
+    memory_sizes=(100,),
     seeds=(0, 1, 2),
     evaluations_during=4,
     log_points=20,
@@ -51,6 +51,6 @@ SUITE = Suite(
         "replay_batch_size": "as many as from the stream (Chaudhry et al. 2019)",
         "learning_rate": _OURS,
         "update": "several epochs: offered once, at the end of the experience, as Avalanche does",
-        "memory_sizes": "5 and 20 exemplars a class",
+        "memory_sizes": "ten exemplars a class",
     },
 )

@@ -257,3 +257,14 @@ def test_a_real_process_runs_from_a_folder_with_a_shadowing_file(tmp_path):
     assert done.returncode == 2
     assert "rename or remove it" in done.stderr
     assert json.dumps(str(tmp_path))[1:-1] in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    words = [word for word in SMALL if word not in ("--wandb", "disabled")]
+    _, stderr = clcore(*words, "-q", "--out", tmp_path / "run")
+    assert stderr.startswith("warning: wandb: no answer from http://127.0.0.1:9")
+    assert stderr.count("\n") == 1
+    assert len(list((tmp_path / "run" / "wandb").glob("offline-run-*"))) == 2

@@ -31,9 +31,17 @@ def test_a_finished_run_is_shown_when_it_was_not_yet(one, tmp_path):
     results = runner.run(run)
     cell = run.cell_folder(run.cells[0])
     assert needs_wandb(cell)
-    again = runner.run(folder.reopen(path), wandb=WandB("offline"))
+    again = runner.run(folder.reopen(path), wandb=WandB("offline"), listener=NothingDone())
     assert not needs_wandb(cell)
     assert again == results
+
+
+class NothingDone(runner.Silent):
+    def begin(self, cells, finished):
+        assert cells == finished
+
+    def done(self, cell, run):
+        raise AssertionError("a cell that was finished before is not finished again")
 
 
 class Follower:
