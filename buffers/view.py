@@ -35,10 +35,11 @@ from buffers.transforms import BatchTransform, Step
 
 # Where the pipeline is deterministic, reading this share of the rows makes it worthwhile to
 # transform all of them at once and to keep them until the memory changes; unless they are many.
-_DECODE_AFTER = 0.25
-_DECODE_AT_MOST = 2**25  # values
+_KEEP_AFTER = 0.25
+_KEEP_AT_MOST = 2**25  # values
 
 _TASKS = "targets_task_labels"
+_TENSORS = ("tensor", "image")
 
 
 class FfcvError(RuntimeError):
@@ -151,44 +152,52 @@ class _Reader:
 
     def __init__(self, leaf: StoreRows, pipeline: BatchTransform, look: Presentation) -> None:
         self.leaf, self.pipeline, self.look = leaf, pipeline, look
-        self._decoded: tuple[Tensor, Form] | None = None
+        self._kept: tuple[Tensor, Form, list[list[Any]]] | None = None
         self._read = 0
         self._version = leaf.store.version
 
+    def sample(self, position: int) -> list[Any]:
+        """The sample at this position, as the stream would give it."""
+        kept = self._kept
+        if kept is None or self._version != self.leaf.store.version:
+            return self.samples([position])[0]
+        batch, form, columns = kept
+        x = batch[position] if form in _TENSORS else as_sample(batch[position], form)
+        return [x, *[column[position] for column in columns]]
+
     def samples(self, index: list[int]) -> list[list[Any]]:
         """Samples at these positions, as the stream would give them."""
-        leaf = self.leaf
-        where = leaf.rows[index].to(leaf.x.device)
-        batch, form = self._inputs(index, where)
-        x = batch if form in ("tensor", "image") else [as_sample(row, form) for row in batch]
-        meta = leaf.meta.index_select(0, where).tolist()
-        rows = [[x[i], leaf.label(meta[i][0])] for i in range(len(index))]
-        for name in self.look.attributes:
-            if name in (_TASKS, "targets"):
-                column = 1 if name == _TASKS else 0
-                for row, values in zip(rows, meta, strict=True):
-                    row.append(values[column])
-            else:
-                picked = leaf.extra[name].index_select(0, where).cpu()
-                values = picked.tolist() if picked.ndim == 1 else list(picked.unbind(0))
-                for row, value in zip(rows, values, strict=True):
-                    row.append(value)
-        return rows
+        if self._version != self.leaf.store.version:
+            self._kept, self._read, self._version = None, 0, self.leaf.store.version
+        if self._kept is not None:
+            return [self.sample(position) for position in index]
+        where = self.leaf.rows[index].to(self.leaf.x.device)
+        batch, form = self.pipeline.run(self.leaf.x.index_select(0, where).cpu())
+        if self.pipeline.deterministic:
+            self._read += len(index)
+            if self._read > _KEEP_AFTER * len(self.leaf):
+                self._keep(batch[0].numel())
+        x = batch if form in _TENSORS else [as_sample(row, form) for row in batch]
+        return [list(row) for row in zip(x, *self._columns(where), strict=True)]
 
-    def _inputs(self, index: list[int], where: Tensor) -> tuple[Tensor, Form]:
-        leaf, pipeline = self.leaf, self.pipeline
-        if not pipeline.steps or not pipeline.deterministic:
-            return pipeline.run(leaf.x.index_select(0, where).cpu())
-        if self._version != leaf.store.version:
-            self._decoded, self._read, self._version = None, 0, leaf.store.version
-        if self._decoded is not None:
-            return self._decoded[0][index], self._decoded[1]
-        batch, form = pipeline.run(leaf.x.index_select(0, where).cpu())
-        self._read += len(index)
-        worthwhile = self._read > _DECODE_AFTER * len(leaf)
-        if worthwhile and batch[0].numel() * len(leaf) <= _DECODE_AT_MOST:
-            self._decoded = pipeline.run(leaf.raw_rows(torch.arange(len(leaf))))
-        return batch, form
+    def _columns(self, where: Tensor) -> list[list[Any]]:
+        leaf = self.leaf
+        y, task, _ = leaf.meta.index_select(0, where).t().tolist()
+        columns = [y if leaf.kind.label is None else [leaf.label(label) for label in y]]
+        for name in self.look.attributes:
+            if name in leaf.extra and name not in (_TASKS, "targets"):
+                picked = leaf.extra[name].index_select(0, where).cpu()
+                columns.append(picked.tolist() if picked.ndim == 1 else list(picked.unbind(0)))
+            else:
+                columns.append(task if name == _TASKS else y)
+        return columns
+
+    def _keep(self, values: int) -> None:
+        """Transform all rows at once, and answer from that until the memory changes."""
+        leaf = self.leaf
+        if values * len(leaf) <= _KEEP_AT_MOST:
+            x, form = self.pipeline.run(leaf.raw_rows(torch.arange(len(leaf))))
+            self._kept = x, form, self._columns(leaf.rows.to(leaf.x.device))
 
 
 class _View(AvalancheDataset[Any]):
@@ -204,7 +213,7 @@ class _View(AvalancheDataset[Any]):
         position = int(index)
         if not -len(self) <= position < len(self):
             raise IndexError(f"index {position} of {len(self)} exemplars")
-        return self._reader.samples([position])[0]
+        return self._reader.sample(position)
 
     def __getitems__(self, index: Sequence[int]) -> list[Any]:
         """Several samples at once; PyTorch's loaders ask for them so."""

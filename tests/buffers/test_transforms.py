@@ -58,6 +58,7 @@ def test_deterministic_pipelines_on_pictures_are_equal_bit_for_bit(name):
 FROM_TENSOR = {
     "normalise in place": [v1.Normalize((0.4,), (0.2,), inplace=True)],
     "v2": [v2.CenterCrop(6), v2.Normalize([0.5], [0.2], inplace=True)],
+    "normalise by tensors": [v1.Normalize(torch.tensor([0.4]), torch.tensor([0.2]))],
     "dtype": [v2.ToDtype(torch.float64), v2.ConvertImageDtype(torch.float32)],
     "sequential": [torch.nn.Sequential(v1.CenterCrop(6), v1.Normalize((0.1,), (0.2,)))],
     "writes in place": [lambda x: x.mul_(2)],
@@ -194,6 +195,11 @@ def test_what_is_deterministic_and_vectorised_is_known():
 def test_a_window_larger_than_the_picture_is_refused():
     with pytest.raises(ArgumentError, match="larger than the padded image, 10x12"):
         BatchTransform([v1.RandomCrop(11)])(FLOATS)
+
+
+def test_normalising_by_nothing_is_refused():
+    with pytest.raises(ValueError, match="std evaluated to zero"):
+        BatchTransform([v1.Normalize((0.5,), (0.0,))])(FLOATS)
 
 
 def test_rows_of_different_shape_are_refused():
