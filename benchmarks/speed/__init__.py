@@ -9,6 +9,9 @@ from __future__ import annotations
 import importlib
 import json
 import pkgutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,9 +55,10 @@ def run(
         raise UnknownNameError("speed group", group, groups())
     module = importlib.import_module(f"benchmarks.speed.{group.replace('-', '_')}")
     results: list[Comparison] = []
-    for comparison in module.measure(quick=quick):
-        results.append(comparison)
-        show(comparison.line())
+    with _without_warnings():
+        for comparison in module.measure(quick=quick):
+            results.append(comparison)
+            show(comparison.line())
     from benchmarks.speed.comparison import machine, markdown
 
     show("")
@@ -64,3 +68,14 @@ def run(
         report = {"group": group, "machine": machine(), "figures": [c.as_dict() for c in results]}
         out.write_text(json.dumps(report, indent=1) + "\n")
     return 0
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence warnings by not showing them: Avalanche resets the filters at each step."""
+    before = warnings.showwarning
+    warnings.showwarning = lambda *args, **kwargs: None
+    try:
+        yield
+    finally:
+        warnings.showwarning = before

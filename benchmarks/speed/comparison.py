@@ -64,7 +64,7 @@ class Comparison:
 def race(
     contestants: Mapping[str, Work], *, rounds: int = 7, calls: int = 1, warm: bool = True
 ) -> dict[str, float]:
-    """Time several ways of one work in turn: A B C A B C …
+    """Time several ways of one work in turn, A B C A B C.
 
     Processor time is what is compared: on a shared machine it stays the same while wall time
     doubles. The work must run on one thread for that to be fair (`single_thread`).

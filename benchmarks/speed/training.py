@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from benchmarks.speed.comparison import Comparison, race
 from benchmarks.speed.workloads import benchmark, model
 from buffers import ReservoirBuffer
+from buffers.stream import open_rows
 from strategies import OnlineLearner, Replay
 
 MEAN, STD = 0.2860, 0.3530
@@ -130,10 +131,8 @@ def _online_step(plugin: Callable[[], Any], steps: int) -> float:
 
 
 def _pictures(experience: Any) -> tuple[Tensor, Tensor]:
-    leaf = experience.dataset._flat_data
-    while hasattr(leaf, "_datasets"):
-        leaf = leaf._datasets[0]
-    return leaf.data.unsqueeze(1), leaf.targets
+    rows = open_rows(experience.dataset)
+    return rows.raw(), rows.labels
 
 
 def _normalised(x: Tensor) -> Tensor:
@@ -148,7 +147,7 @@ def _plain_epoch(pictures: tuple[Tensor, Tensor]) -> Callable[[], object]:
 
     def epoch() -> None:
         network.train()
-        for rows in torch.randperm(len(x)).split(BATCH):
+        for rows in torch.split(torch.randperm(len(x)), BATCH):
             drawn = torch.randperm(MEMORY)[:BATCH]
             batch_x = _normalised(torch.cat((x[rows], memory_x[drawn])))
             batch_y = torch.cat((y[rows], memory_y[drawn]))
@@ -207,5 +206,5 @@ def _learner(pictures: tuple[Tensor, Tensor]) -> Callable[[], object]:
 
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
     optimizer.zero_grad()
-    nn.functional.cross_entropy(network(x), y).backward()
+    torch.autograd.backward(nn.functional.cross_entropy(network(x), y))
     optimizer.step()

@@ -11,13 +11,12 @@ from avalanche.benchmarks.utils.classification_dataset import (
     _make_taskaware_classification_dataset,
 )
 from avalanche.models import SimpleMLP
-from PIL import Image
 from torch.utils.data import Dataset
 from torchvision import datasets, transforms
 
 
-class Pictures(datasets.MNIST):  # type: ignore[misc]
-    """Random pictures in the class that Fashion-MNIST users have: PIL out, one at a time."""
+class Pictures(datasets.MNIST):
+    """Random pictures as torchvision's own class gives them: PIL images, one at a time."""
 
     def __init__(self, n: int, classes: int, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
@@ -25,12 +24,6 @@ class Pictures(datasets.MNIST):  # type: ignore[misc]
         self.targets = torch.randint(0, classes, (n,), generator=generator)
         self.transform = self.target_transform = self.transforms = None
         self.root = ""
-
-    def __getitem__(self, index: int) -> tuple[Any, int]:
-        return Image.fromarray(self.data[index].numpy()), int(self.targets[index])
-
-    def __len__(self) -> int:
-        return len(self.data)
 
 
 def experience_data(n: int, classes: int = 2, seed: int = 0) -> AvalancheDataset[Any]:
