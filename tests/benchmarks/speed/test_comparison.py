@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks import speed
+from benchmarks.speed import buffers
 from benchmarks.speed.comparison import Comparison, human, markdown, race
 from clcore.errors import UnknownNameError
 
@@ -34,12 +35,8 @@ def test_human(seconds, text):
 
 
 def test_run_shows_and_writes_what_the_group_measures(tmp_path, monkeypatch):
-    group = type("Group", (), {})
-    group.measure = staticmethod(
-        lambda quick: iter([Comparison("work", {"ours": 1.0, "theirs": 3.0}, "call")])
-    )
-    monkeypatch.setattr(speed, "groups", lambda: ["buffers"])
-    monkeypatch.setattr(speed.importlib, "import_module", lambda name: group)
+    figures = [Comparison("work", {"ours": 1.0, "theirs": 3.0}, "call")]
+    monkeypatch.setattr(buffers, "measure", lambda quick: iter(figures))
     lines = []
     assert speed.run("buffers", tmp_path / "speed.json", show=lines.append) == 0
     assert any("theirs / ours = 3.00" in line for line in lines)
