@@ -20,19 +20,20 @@ from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import Tensor
 
 from buffers.exemplars import Exemplars
+from buffers.groups import ClassGroup
 from buffers.hosts import reads_task_labels
 from buffers.incoming import Incoming, Transform
 from buffers.memory import Memory
+from buffers.presentation import TASKS, Presentation
 from buffers.retrieval import Retrieval
 from buffers.store import ExemplarStore
 from buffers.stream import Rows, open_rows
 from buffers.transforms import BatchTransform
-from buffers.view import Presentation, view_of
+from buffers.view import view_of
 from clcore import Probe
 from clcore.errors import ArgumentError, FormatError
 
 _log = logging.getLogger(__name__)
-_TASKS = "targets_task_labels"
 
 
 class Buffer(Memory, ExemplarsBuffer):
@@ -133,7 +134,7 @@ class Buffer(Memory, ExemplarsBuffer):
     @property
     def buffer(self) -> AvalancheDataset[Any]:
         """The exemplars as an `AvalancheDataset`, in the stream's tuple form."""
-        return self._view(None)
+        return self.view_of_class(None)
 
     @buffer.setter
     def buffer(self, new_buffer: Any) -> None:
@@ -228,7 +229,8 @@ class Buffer(Memory, ExemplarsBuffer):
             self.set_size(capacity)
             self.max_bytes = budget
 
-    def _view(self, label: int | None) -> AvalancheDataset[Any]:
+    def view_of_class(self, label: int | None) -> AvalancheDataset[Any]:
+        """The exemplars of one class as a data set; all of them for None."""
         if len(self) == 0:
             return AvalancheDataset([])
         store = self.store
@@ -252,8 +254,8 @@ class Buffer(Memory, ExemplarsBuffer):
 
     def _sample_attributes(self) -> tuple[str, ...]:
         names = self.attributes
-        if self.always_task_labels and _TASKS not in names:
-            names = (_TASKS, *names)
+        if self.always_task_labels and TASKS not in names:
+            names = (TASKS, *names)
         return (*names, "logits") if self.records_logits else names
 
     def _check_known(self) -> None:
@@ -341,21 +343,3 @@ class Buffer(Memory, ExemplarsBuffer):
         self._views = {}
         self.generator = torch.Generator()
         self.generator.set_state(generator_state)
-
-
-class ClassGroup:
-    """The exemplars of one class, with the part of Avalanche's buffer interface that is read."""
-
-    def __init__(self, buffer: Buffer, label: int) -> None:
-        self._buffer = buffer
-        self.label = label
-
-    @property
-    def max_size(self) -> int:
-        """Exemplars of this class that are held."""
-        return self._buffer.class_counts()[self.label]
-
-    @property
-    def buffer(self) -> AvalancheDataset[Any]:
-        """The exemplars of this class as a data set."""
-        return self._buffer._view(self.label)

@@ -18,9 +18,9 @@ from avalanche.training.plugins import SupervisedPlugin
 
 from buffers.base import Buffer
 from buffers.hosts import HOSTS, Host, host_of
+from buffers.presentation import TASKS
 from clcore.errors import ArgumentError
 
-_TASKS = "targets_task_labels"
 Target = TypeVar("Target")
 
 
@@ -45,7 +45,7 @@ def use_buffer(target: Target, buffer: Buffer) -> Target:
 
     Example:
         >>> from avalanche.training.plugins import MIRPlugin
-        >>> from buffers import ReservoirBuffer
+        >>> from buffers import ReservoirBuffer, use_buffer
         >>> plugin = use_buffer(MIRPlugin(batch_size_mem=10), ReservoirBuffer(500))
         >>> plugin.mem_size
         500
@@ -75,10 +75,10 @@ class TaskLabelZero(SupervisedPlugin):
     def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         """Append the label to the samples about to be trained on."""
         data = strategy.adapted_dataset
-        if not hasattr(data, _TASKS):
+        if not hasattr(data, TASKS):
             zero = ConstantSequence(0, len(data))
             strategy.adapted_dataset = TaskAwareSupervisedClassificationDataset(
-                [data], data_attributes=[DataAttribute(zero, _TASKS, use_in_getitem=True)]
+                [data], data_attributes=[DataAttribute(zero, TASKS, use_in_getitem=True)]
             )
 
 

@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader, Subset, TensorDataset
 from torchvision import datasets as tv
 from torchvision import transforms as v1
 
+from buffers.presentation import Presentation, StoreRows
 from buffers.reservoir import ReservoirBuffer
 from buffers.store import ExemplarStore
 from buffers.stream import open_rows
-from buffers.view import Presentation, StoreRows, view_of
+from buffers.view import view_of
 
 
 class Mnist(tv.MNIST):
