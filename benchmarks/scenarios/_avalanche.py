@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from benchmarks.scenarios._base import Rows, Scenario
+from buffers.leaves import LeafKind
 
 _TIMELINE = (
     "classes_in_this_experience",
@@ -52,12 +53,22 @@ class RowsDataset(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         return self.rows.image(position), self.targets[position]
 
+    kind = LeafKind("tensor", None)
+
+    def raw_rows(self, positions: Tensor) -> Tensor:
+        """Several images at once, uint8 `[m, c, h, w]`: buffers and the fast path ask for them."""
+        return self.rows.take(positions).x
+
 
 class Chain:
     """Transforms one after the other; a class, so that data loader processes can pickle it."""
 
     def __init__(self, steps: Transforms) -> None:
         self.steps = tuple(steps)
+
+    def flat_transforms(self, position: int) -> list[Any]:
+        """The steps, for who applies them to batches (Avalanche's own name for this)."""
+        return list(self.steps) if position == 0 else []
 
     def __call__(self, image: Tensor) -> Any:
         """Apply the steps in order."""

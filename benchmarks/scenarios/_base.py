@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -150,6 +150,9 @@ class Normalise:
         mean: Mean of each channel, on the scale 0 to 1.
         std: Deviation of each channel; a channel with 0 is only shifted.
     """
+
+    # Read by the buffers' batch transforms: whole batches may be handed over.
+    batched: ClassVar[bool] = True
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
