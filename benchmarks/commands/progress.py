@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Progress:
         self.bars = Bars(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[left]}"),
             console=self.console,
             disable=quiet or not self.console.is_terminal,
@@ -66,7 +66,11 @@ class Progress:
         if finished:
             self._say(f"{len(finished)} of {len(cells)} cells are finished already")
         self._total = self.bars.add_task(
-            "cells", total=len(cells), completed=len(finished), left="estimating"
+            "cells",
+            total=len(cells),
+            completed=len(finished),
+            count=f"{len(finished)}/{len(cells)}",
+            left="estimating",
         )
 
     def started(self, cell: Cell) -> None:
@@ -129,10 +133,10 @@ class Progress:
         if self._total is None:
             return
         running = ", ".join(cell.name for cell in list(self._shares)[: self.workers])
-        worked = self._before + self._finished
         self.bars.update(
             self._total,
-            completed=worked,
+            completed=self._before + self._worked(),
+            count=f"{self._before + self._finished}/{self._cells}",
             description=running or "cells",
             left=self.left() or "estimating",
         )

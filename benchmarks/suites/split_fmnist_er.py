@@ -10,7 +10,11 @@ Continual Learning" (ICPR), with the settings of the authors' code (hastings24/r
 - pixels in [0, 1]: their only transform is `ToTensor`, without normalisation or augmentation;
 - rows are offered to the reservoir after each step.
 
-Differences: the original draws all randomness from global generators and keeps the images as
+Their code trains naive and joint at a learning rate of 0.2. There joint training does not settle:
+82.3 ± 1.7 (4 seeds, and 81.1 ± 2.6 over 8 seeds in a loop of plain PyTorch) where the paper has
+84.47; at 0.03, the rate of their smallest memory, it reaches 84.7 ± 0.6, so that is used here.
+
+Other differences: the original draws all randomness from global generators and keeps the images as
 floats, we as uint8 and divide when they are read; both give the same training data. Its iCaRL
 trains with distillation and weight decay; `herding+nem` is its memory and its classifier under the
 same training as every other memory here.
@@ -35,7 +39,7 @@ SUITE = Suite(
     epochs=1,
     batch_size=10,
     replay_batch_size=128,
-    learning_rate={0: 0.2, 200: 0.03, 500: 0.1, 1000: 0.1},
+    learning_rate={0: 0.03, 200: 0.03, 500: 0.1, 1000: 0.1},
     update="iteration",
     methods=(
         "naive",
@@ -70,7 +74,7 @@ SUITE = Suite(
         "epochs": _CODE,
         "batch_size": _CODE,
         "replay_batch_size": _CODE,
-        "learning_rate": f"{_CODE}: er for 200, 500, 1000; sgd and joint for 0",
+        "learning_rate": f"{_CODE}: er for 200, 500, 1000; ours for 0, see above",
         "update": "rethinking_er, models/er.py",
         "memory_sizes": "the paper's",
     },

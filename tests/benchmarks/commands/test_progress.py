@@ -51,6 +51,17 @@ def test_the_estimate_counts_from_the_first_work(clock):
     assert "2/4 ring-m20-s1: 50.0% in 2.0 s, about 25 s left" in shown.getvalue()
 
 
+def test_a_bar_on_a_terminal(clock):
+    bar, _ = watching(terminal=True)
+    bar.begin(CELLS, [])
+    bar.started(CELLS[0])
+    bar.progress(CELLS[0], 0.5)
+    bar.bars.refresh()
+    task = bar.bars.tasks[0]
+    assert (task.completed, task.total, task.fields["count"]) == (0.5, 4, "0/4")
+    assert task.description == "ring-m20-s0"
+
+
 def test_quiet_shows_failures_only(clock):
     bar, shown = watching(quiet=True)
     with bar:
