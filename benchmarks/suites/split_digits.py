@@ -19,7 +19,7 @@ SUITE = Suite(
     dataset="digits",
     scenario={"split": {"classes_per_experience": 2}},
     model=ModelSettings("mlp", hidden=(256, 256)),
-    epochs=5,
+    epochs=10,
     batch_size=10,
     replay_batch_size=10,
     learning_rate=0.1,
