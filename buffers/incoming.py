@@ -47,7 +47,11 @@ class Incoming:
     def x(self, rows: Tensor | None = None) -> Tensor:
         """Samples as they will be stored, `[m, ...]`; all of them if `rows` is None."""
         if isinstance(self._read, Tensor):
-            return self._read if rows is None else self._read[rows]
+            return (
+                self._read
+                if rows is None
+                else self._read.index_select(0, rows.to(self._read.device))
+            )
         return self._read(rows)
 
     def inputs(self, rows: Tensor | None = None) -> Tensor:

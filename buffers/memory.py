@@ -173,33 +173,25 @@ class Memory(ABC):
         taken = torch.nonzero(slots >= 0).view(-1)
         if len(taken):
             before = store.size
-            everything = len(taken) == len(slots)
-            rows = None if everything else taken
-            y, task = (
-                (incoming.y, incoming.task)
-                if everything
-                else (
-                    incoming.y[taken],
-                    incoming.task[taken],
-                )
-            )
-            weight = incoming.weight
-            store.put(
-                slots if everything else slots[taken],
-                incoming.x(rows),
-                torch.stack((y, task, taken + self.seen), dim=1),
-                weight if weight is None or everything else weight[taken],
-                {
-                    name: column if everything else column[taken]
-                    for name, column in incoming.columns.items()
-                }
-                if incoming.columns
-                else None,
-            )
+            self._write(incoming, slots, taken)
             self.replaced += len(taken) - (store.size - before)
         self.seen += len(slots)
         self._seconds += time.perf_counter() - started
         return slots
+
+    def _write(self, incoming: Incoming, slots: Tensor, taken: Tensor) -> None:
+        n, weight, columns = len(slots), incoming.weight, incoming.columns
+        meta = torch.stack((incoming.y, incoming.task, torch.arange(self.seen, self.seen + n)), 1)
+        if len(taken) == n:
+            self.store.put(slots, incoming.x(None), meta, weight, columns)
+            return
+        self.store.put(
+            slots.index_select(0, taken),
+            incoming.x(taken),
+            meta.index_select(0, taken),
+            weight if weight is None else weight[taken],
+            {name: column[taken] for name, column in columns.items()} if columns else None,
+        )
 
     @abstractmethod
     def _admit(self, incoming: Incoming) -> Tensor:

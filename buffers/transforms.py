@@ -21,6 +21,7 @@ from torchvision.transforms import functional as image_functions
 from torchvision.transforms import v2
 
 from buffers.alike import alike
+from buffers.pixels import pixel_scaling
 from buffers.samples import Form, as_sample, as_tensor, form_of
 from clcore.errors import ArgumentError
 
@@ -78,6 +79,9 @@ class BatchTransform:
         self.form: Form = "pil" if pil else "array" if array else "tensor"
         self.deterministic = all(map(is_deterministic, self.steps))
         self.vectorised = all(_vectorisable(step) for step in self.steps)
+        # v2 steps pass PIL images through, so there the shortcut would not be the same.
+        plain = self.form == "tensor" or (pil and self.steps[:1] and _makes_tensor(self.steps[0]))
+        self._pixels = pixel_scaling(self.steps) if plain else None
 
     @property
     def pil(self) -> bool:
@@ -97,6 +101,8 @@ class BatchTransform:
         Raises:
             ArgumentError: A step gives rows of different shape.
         """
+        if self._pixels is not None and x.dtype == torch.uint8 and x.ndim == 4:
+            return self._pixels(x)
         return self.run(x)[0]
 
     def run(self, x: Tensor) -> tuple[Tensor, Form]:
@@ -151,6 +157,10 @@ _DETERMINISTIC = (
     # Applied row by row, since on a PIL image they round otherwise than on a tensor.
     *(v1.Resize, v2.Resize, v1.Pad, v2.Pad, v1.Grayscale, v2.Grayscale),
 )
+
+
+def _makes_tensor(step: Step) -> bool:
+    return isinstance(step, _TO_TENSOR)
 
 
 def is_deterministic(step: Step) -> bool:
