@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -57,6 +58,8 @@ def run(
     Results, table and report go to the folder of the run. A run that was interrupted or killed
     continues with --resume and gives the same results as an unbroken one.
     """
+    from benchmarks.running.lock import alone_in
+
     with one_sentence():
         choice = {
             name: values
@@ -68,8 +71,13 @@ def run(
             if values is not None
         }
         sink = _wandb(wandb)
-        folder = _folder(suite, choice, settings or [], out, resume=resume, overwrite=overwrite)
-        _execute(folder, workers, sink, quiet=quiet)
+        with ExitStack() as held:
+            if out is not None:
+                held.enter_context(alone_in(out))
+            folder = _folder(suite, choice, settings or [], out, resume=resume, overwrite=overwrite)
+            if out is None:
+                held.enter_context(alone_in(folder.path))
+            _execute(folder, workers, sink, quiet=quiet)
 
 
 def _folder(
