@@ -204,7 +204,7 @@ def place_labels(
     busy.extend(taken)
     found: list[tuple[float, float, str] | None] = []
     for (x, y), text in zip(points, texts, strict=True):
-        width = len(text) * CHARACTER
+        width = len(text) * CHARACTER + 8  # bold letters are wider than the mean
         place: tuple[float, float, str] | None = None
         for distance in (10.0, 18.0, 28.0, 42.0, 60.0):
             for dx, dy, anchor in (
