@@ -121,7 +121,7 @@ class Buffer(Memory, ExemplarsBuffer):
             columns["logits"] = self._logits(rows, agent)
         read, evaluate = (rows.settled, None) if self._settled else (rows.raw, rows.evaluate)
         incoming = Incoming(read, rows.labels, tasks, columns, agent=agent, evaluate=evaluate)
-        return self._take(incoming)
+        return self.offer(incoming)
 
     def update(self, strategy: Any, **kwargs: Any) -> None:
         """Same as `post_adapt`; Avalanche's plugins still call this. Warns of nothing."""

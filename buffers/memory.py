@@ -159,10 +159,17 @@ class Memory(ABC):
                 raise ArgumentError(f"{name}: one row for each of the {len(y)} samples is needed")
         labels = y.to("cpu", torch.int64)
         tasks = torch.zeros_like(labels) if task is None else task_column(task, labels)
-        return self._take(Incoming(x, labels, tasks, columns, weight, agent=learner))
+        return self.offer(Incoming(x, labels, tasks, columns, weight, agent=learner))
 
-    def _take(self, incoming: Incoming) -> Tensor:
-        """Let the rule decide about checked rows and write those that it admits."""
+    def offer(self, incoming: Incoming) -> Tensor:
+        """Offer rows that have passed the checks of `add` already.
+
+        Args:
+            incoming: The rows, their labels and tasks int64 and on the CPU.
+
+        Returns:
+            The store row that each was written to, `[n]` int64; -1 for those not kept.
+        """
         started = time.perf_counter()
         if self._store is None:
             self._open_store(incoming)

@@ -25,7 +25,7 @@ def measure(*, quick: bool = False) -> Iterator[Comparison]:
     """Measure the group, one comparison at a time."""
     single_thread()
     rounds = 3 if quick else 7
-    yield from _write_and_read(rounds)
+    yield from _write_and_read(9 if quick else 31)
     yield from _herding(quick)
     yield from epochs(rounds)
     yield from online(200 if quick else 1000)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,14 +74,12 @@ def epochs(rounds: int) -> Iterator[Comparison]:
 def online(steps: int) -> Iterator[Comparison]:
     """Online learning: 10 new rows and 10 replayed ones a step."""
     for slots in (200, 2000, 5000):
-        contestants = {
-            "Replay": lambda slots=slots: Replay(ReservoirBuffer(slots), batch_size=10),
-            "ours in ReplayPlugin": lambda slots=slots: ReplayPlugin(
-                slots, storage_policy=ReservoirBuffer(slots)
-            ),
-            "Avalanche's reservoir": lambda slots=slots: ReplayPlugin(
-                slots, storage_policy=ReservoirSamplingBuffer(slots)
-            ),
+        contestants: dict[str, Callable[[], Any]] = {
+            "Replay(fast=True)": partial(_replay, slots, fast=True),
+            "Replay": partial(_replay, slots, fast=False),
+            "ours in ReplayPlugin": partial(_drop_in, slots, ReservoirBuffer),
+            "Avalanche's reservoir": partial(_drop_in, slots, ReservoirSamplingBuffer),
+            "no replay": lambda: None,
         }
         yield Comparison(
             f"online step in Naive, {slots} slots",
@@ -91,7 +90,7 @@ def online(steps: int) -> Iterator[Comparison]:
         )
     pictures = _pictures(benchmark(1, 10 * steps).train_stream[0])
     seconds = race(
-        {"OnlineLearner": _learner(pictures), "plain loop": _plain_online(pictures)}, rounds=5
+        {"OnlineLearner": _learner(pictures), "plain loop": _plain_online(pictures)}, rounds=9
     )
     yield Comparison(
         "online step of the native loop, 2,000 slots",
@@ -100,6 +99,14 @@ def online(steps: int) -> Iterator[Comparison]:
         goal=1.2 * seconds["plain loop"] / steps,
         note="goal 1.2 × the plain loop",
     )
+
+
+def _replay(slots: int, *, fast: bool) -> Replay:
+    return Replay(ReservoirBuffer(slots), batch_size=10, fast=fast)
+
+
+def _drop_in(slots: int, kind: Callable[[int], Any]) -> ReplayPlugin:
+    return ReplayPlugin(slots, storage_policy=kind(slots))
 
 
 def _naive(plugins: list[Any], batch: int) -> Naive:
@@ -120,7 +127,8 @@ def _naive(plugins: list[Any], batch: int) -> Naive:
 def _online_step(plugin: Callable[[], Any], steps: int) -> float:
     """Seconds of one mini-experience, the mean over the stream (growth is part of the cost)."""
     stream = benchmark(1, 10 * steps).train_stream
-    strategy = _naive([plugin()], 10)
+    chosen = plugin()
+    strategy = _naive([] if chosen is None else [chosen], 10)
     experiences = list(split_online_stream(stream, experience_size=10))
 
     def train() -> None:

@@ -106,6 +106,8 @@ class ReplayWeights:
             `[rows + len(drawn)]`; None where all weights in the memory are equal.
         """
         store = self.buffer.store
+        if not store.weighted:
+            return None
         if store.version != self._version:
             held = store.weight[: store.size]
             equal = bool((held == held[0]).all())

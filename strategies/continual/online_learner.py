@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from buffers.door import check_batch, task_column
 from buffers.exemplars import Exemplars
+from buffers.incoming import Incoming
 from buffers.memory import Memory
 from buffers.retrieval import Retrieval, retrieval_rule
 from clcore.errors import ArgumentError
@@ -153,7 +154,9 @@ class OnlineLearner:
                 inputs = self.transform(inputs)
             result = self._step(inputs, targets, None if tasks is None else tasks.to(device))
         if self.buffer is not None:
-            result.slots = self.buffer.add(x, y, tasks, learner=self)
+            labels = y.to("cpu", torch.int64)
+            kept_tasks = torch.zeros_like(labels) if tasks is None else tasks
+            result.slots = self.buffer.offer(Incoming(x, labels, kept_tasks, {}, agent=self))
         self.samples_seen += len(y)
         for hook in self._hooks.after_step:
             hook(self, result)
