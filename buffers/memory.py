@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from buffers.door import check_batch, check_weight, positive, task_column
 from buffers.exemplars import Exemplars
-from buffers.files import read_state, write_state
 from buffers.incoming import Incoming, Transform
 from buffers.retrieval import Retrieval, retrieval_rule
+from buffers.saved_state import SavedState
 from buffers.store import ExemplarStore
 from clcore import Cost
-from clcore.errors import ArgumentError, FormatError
+from clcore.errors import ArgumentError
 
 
-class Memory(ABC):
+class Memory(SavedState, ABC):
     """A bounded memory with an admission rule.
 
     Args:
@@ -288,7 +286,7 @@ class Memory(ABC):
             raise ArgumentError("all: the memory is empty; `add` rows first")
         return self.read(torch.arange(len(self), device=self.store.device), transform=transform)
 
-    # -- resizing and saving -----------------------------------------------------------------
+    # -- resizing ----------------------------------------------------------------------------
 
     def set_size(self, new_size: int) -> None:
         """Change the budget in exemplars; shrinking drops exemplars by the method's own rule.
@@ -311,84 +309,8 @@ class Memory(ABC):
         """Rows to keep when the budget shrinks: a uniform draw, unless the rule knows better."""
         return torch.randperm(len(self), generator=self.generator)[:new_size].sort().values
 
-    def _after_reorder(self) -> None:  # noqa: B027 - a hook; most rules keep no row numbers
+    def _after_reorder(self) -> None:
         """Called after stored rows were moved, for rules that remember row numbers."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything that the next update depends on: rows, counters, random and rule state.
-
-        Returns:
-            A dictionary of tensors (under `"tensors"`) and plain values.
-        """
-        tensors = {} if self._store is None else self._store.state_dict()
-        state: dict[str, Any] = {
-            "kind": type(self).__name__,
-            "capacity": self.capacity,
-            "max_bytes": self.max_bytes,
-            "seen": self.seen,
-            "replaced": self.replaced,
-            "cost": [
-                self.cost.seconds,
-                self.cost.forward_passes,
-                self.cost.backward_passes,
-                self.cost.distance_evaluations,
-            ],
-            "rule": {},
-            "tensors": {f"store.{name}": tensor for name, tensor in tensors.items()},
-        }
-        state["tensors"]["generator"] = self.generator.get_state()
-        for name, value in self._rule_state().items():
-            (state["tensors"] if isinstance(value, Tensor) else state["rule"])[
-                f"rule.{name}" if isinstance(value, Tensor) else name
-            ] = value
-        return state
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a saved state, bit for bit.
-
-        Args:
-            state: As given by `state_dict` of a buffer of the same kind.
-
-        Raises:
-            FormatError: The state is of another kind of buffer, or incomplete.
-        """
-        kind = state.get("kind")
-        if kind != type(self).__name__:
-            raise FormatError(f"the state is of a {kind}, this is a {type(self).__name__}")
-        try:
-            tensors: Mapping[str, Tensor] = state["tensors"]
-            capacity = state["capacity"]
-            self._store = None
-            if capacity is not None:
-                self._store = ExemplarStore(capacity, self.device)
-                self._store.load_state_dict(_under(tensors, "store."), capacity)
-            self.max_size, self.max_bytes = capacity, state["max_bytes"]
-            self.seen, self.replaced = state["seen"], state["replaced"]
-            self._cost, self._seconds = Cost(*state["cost"]), 0.0
-            self.generator.set_state(tensors["generator"].cpu())
-            self._load_rule_state({**state["rule"], **_under(tensors, "rule.")})
-        except KeyError as missing:
-            raise FormatError(f"the saved buffer lacks {missing}") from missing
-
-    def _rule_state(self) -> dict[str, Any]:
-        """What the admission rule remembers: tensors, or values that JSON can hold."""
-        return {}
-
-    def _load_rule_state(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - see _rule_state
-        """Take back what `_rule_state` gave."""
-
-    def save(self, path: str | Path) -> None:
-        """Write the state to a safetensors file (whole or not at all)."""
-        write_state(Path(path), self.state_dict())
-
-    def load(self, path: str | Path) -> Self:
-        """Continue from a file that `save` wrote; loading runs no code from the file.
-
-        Raises:
-            FormatError: The file is damaged, foreign, of another schema or kind of buffer.
-        """
-        self.load_state_dict(read_state(Path(path)))
-        return self
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self)} of {self.capacity} exemplars, {self.seen} seen)"
@@ -397,7 +319,3 @@ class Memory(ABC):
 def _counts(labels: Tensor) -> dict[int, int]:
     values, counts = torch.unique(labels, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))
-
-
-def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
