@@ -10,9 +10,12 @@ from clcore.errors import (
     ClcoreError,
     DataUnavailableError,
     FormatError,
+    NotEnoughMemoryError,
     SignalError,
     UnknownNameError,
 )
+from clcore.maximiser import Stop
+from clcore.objective import Objective
 from clcore.pool import Pool
 from clcore.probe import Probe
 from clcore.registry import Registry
@@ -27,11 +30,14 @@ __all__ = [
     "Cost",
     "DataUnavailableError",
     "FormatError",
+    "NotEnoughMemoryError",
+    "Objective",
     "Pool",
     "Probe",
     "Registry",
     "Selector",
     "SignalError",
+    "Stop",
     "UnknownNameError",
     "__version__",
     "select",

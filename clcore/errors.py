@@ -45,3 +45,7 @@ class FormatError(ClcoreError, RuntimeError):
 
 class DataUnavailableError(ClcoreError, RuntimeError):
     """A data set is not in the cache and cannot be had here; says what to do."""
+
+
+class NotEnoughMemoryError(ClcoreError, MemoryError):
+    """A dense method would not fit into memory: the message says what would."""

@@ -35,6 +35,7 @@ class Selector(abc.ABC):
         weighted: Whether the method defines weights; else they are ones.
         randomised: Whether the answer depends on the generator.
         quadratic_memory: Whether memory grows with the square of the pool.
+        stops_early: Whether it may return fewer picks than asked for (a budget, a coverage).
     """
 
     name: ClassVar[str] = ""
@@ -43,6 +44,7 @@ class Selector(abc.ABC):
     weighted: ClassVar[bool] = False
     randomised: ClassVar[bool] = False
     quadratic_memory: ClassVar[bool] = False
+    stops_early: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -74,7 +76,8 @@ class Selector(abc.ABC):
             generator: Randomness; a fresh one with seed 0 if left out.
 
         Returns:
-            `min(k, available)` picks, in pick order, on the pool's device.
+            `min(k, available)` picks, in pick order, on the pool's device; fewer only where the
+            method was told to stop early.
 
         Raises:
             ArgumentError: If an argument is wrong; the message names it.
@@ -105,7 +108,7 @@ class Selector(abc.ABC):
             coreset = self._select(
                 pool, wanted, given=taken, allowance=allowance(), generator=generator
             )
-        _check_promise(self.name, coreset, wanted, allowance())
+        _check_promise(self, coreset, wanted, allowance())
         spent = pool.cost - before
         seconds = time.perf_counter() - started
         passes = Cost(seconds, spent.forward_passes, spent.backward_passes)
@@ -165,13 +168,15 @@ def _check_generator(generator: Any) -> torch.Generator:
     return generator
 
 
-def _check_promise(name: str, coreset: Coreset, k: int, allowance: Allowance) -> None:
+def _check_promise(method: Selector, coreset: Coreset, k: int, allowance: Allowance) -> None:
     """Catch a method that breaks what `select` promises, before anyone builds on it."""
-    picks = coreset.indices
-    rows = len(allowance.penalty)
-    if len(picks) != k:
-        raise AssertionError(f"{name} returned {len(picks)} picks where {k} were due")
-    if len(torch.unique(picks)) != k or not 0 <= int(picks.min()) <= int(picks.max()) < rows:
+    picks, name = coreset.indices, method.name
+    rows, count = len(allowance.penalty), len(coreset.indices)
+    if count > k or (count < k and not method.stops_early):
+        raise AssertionError(f"{name} returned {count} picks where {k} were due")
+    if count == 0:
+        return
+    if len(torch.unique(picks)) != count or not 0 <= int(picks.min()) <= int(picks.max()) < rows:
         raise AssertionError(f"{name} returned picks that are repeated or out of range")
-    if len(allowance.first(picks, k)) != k:
+    if len(allowance.first(picks, count)) != count:
         raise AssertionError(f"{name} picked rows that were given, or beyond a quota")
