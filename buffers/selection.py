@@ -86,6 +86,11 @@ class SelectorBuffer(ConsolidatingBuffer):
             raise ArgumentError(
                 f"selector: got {selector!r}; the name of a selector or a Selector is needed"
             )
+        if selector.stops_early:
+            raise ArgumentError(
+                f"selector: {selector.name} with these options may stop before the budget is used; "
+                "a memory needs one that fills it"
+            )
         self.selector = selector
 
     @property

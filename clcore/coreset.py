@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -55,12 +55,15 @@ class Coreset:
         gains: float `[k]`: what each pick added to the method's objective; zeros where the method
             has no such notion.
         cost: What the selection cost.
+        report: Figures that the method has to tell of this answer, by name: for example the
+            residual that is left, or the value lost to an approximation. Empty for most.
     """
 
     indices: Tensor
     weights: Tensor
     gains: Tensor
     cost: Cost = field(default_factory=Cost)
+    report: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.indices.dtype != torch.int64 or self.indices.ndim != 1:
@@ -87,6 +90,7 @@ class Coreset:
         gains: Tensor | Sequence[float] | None = None,
         distance_evaluations: int = 0,
         device: torch.device | str | None = None,
+        report: Mapping[str, float] | None = None,
     ) -> Coreset:
         """Build a coreset from what a selector has at hand.
 
@@ -96,6 +100,7 @@ class Coreset:
             gains: One a pick; zeros when left out.
             distance_evaluations: Goes into the cost.
             device: Where the tensors lie; by default where `indices` does.
+            report: Figures of this answer, by name.
 
         Returns:
             The coreset. The base class of the selectors adds seconds and passes to its cost.
@@ -116,4 +121,5 @@ class Coreset:
             column(weights, 1.0),
             column(gains, 0.0),
             Cost(distance_evaluations=distance_evaluations),
+            dict(report or {}),
         )
