@@ -52,3 +52,8 @@ def test_is_frozen():
 def test_refuses_what_does_not_fit(indices, weights, gains, message):
     with pytest.raises(ArgumentError, match=message):
         Coreset(indices, weights, gains)
+
+
+def test_report_is_empty_unless_the_method_tells_something():
+    assert Coreset.of([1]).report == {}
+    assert Coreset.of([1], report={"residual": 0.5}).report == {"residual": 0.5}

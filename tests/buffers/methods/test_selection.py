@@ -268,6 +268,12 @@ def test_wrong_selectors():
         SelectorBuffer(3, 10)
 
 
+def test_a_selector_that_may_stop_early_is_refused():
+    stopping = clcore.selectors.create("greedy", stop=clcore.Stop(coverage=0.5))
+    with pytest.raises(ArgumentError, match="may stop before the budget is used"):
+        SelectorBuffer(stopping, 10)
+
+
 def test_a_selector_that_fails_leaves_the_memory_as_it_was():
     buffer = HerdingBuffer(10)
     buffer.add(feats(50), torch.arange(50) % 2, features=feats(50))
