@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from clcore.errors import ArgumentError, SignalError
+
+_BLOCK = 2**26
+"""Elements that are checked at a time."""
 
 
 def whole_number(name: str, value: Any, *, least: int = 0) -> int:
@@ -51,7 +55,7 @@ def integer_column(name: str, values: Any, rows: int | None) -> Tensor:
     Raises:
         ArgumentError: If the values are not whole numbers or there are too many or too few.
     """
-    column = _as_tensor(name, values)
+    column = as_tensor(name, values)
     kind = column.dtype
     if kind.is_floating_point or kind.is_complex or kind is torch.bool:
         raise ArgumentError(f"{name} must be integers, not {kind}")
@@ -74,7 +78,7 @@ def weight_column(name: str, values: Any, rows: int | None) -> Tensor:
         ArgumentError: If a weight is negative, all are zero, or the number is wrong.
         SignalError: If a weight is NaN or infinite.
     """
-    column = _as_tensor(name, values)
+    column = as_tensor(name, values)
     column = column if column.is_floating_point() else column.to(torch.float32)
     _check_rows(name, column, rows)
     require_finite(name, column)
@@ -100,6 +104,13 @@ def require_finite(name: str, values: Tensor) -> None:
     """
     if not values.is_floating_point() or values.numel() == 0:
         return
+    # Some rows at a time, so that of a memory-mapped signal never more than a block is copied.
+    rows = max(1, _BLOCK // max(1, values[0].numel()))
+    for start in range(0, len(values), rows):
+        _require_finite_block(name, values[start : start + rows], start)
+
+
+def _require_finite_block(name: str, values: Tensor, start: int) -> None:
     # A finite sum proves every element finite without a mask of the same size; a sum that is
     # not finite may still be an overflow, so only then look row by row.
     if torch.isfinite(values.sum()):
@@ -109,12 +120,31 @@ def require_finite(name: str, values: Tensor) -> None:
         return
     row = int((~good).to(torch.uint8).argmax())
     what = "NaN" if bool(torch.isnan(values[row]).any()) else "infinity"
-    raise SignalError(f"signal {name!r} holds {what}, first in row {row}")
+    raise SignalError(f"signal {name!r} holds {what}, first in row {start + row}")
 
 
-def _as_tensor(name: str, values: Any) -> Tensor:
+def as_tensor(name: str, values: Any) -> Tensor:
+    """Read values as a tensor, without a copy where they are a tensor or an array.
+
+    Args:
+        name: What they are, for the message.
+        values: A tensor, array or list. A read-only array is taken without a warning: nothing in
+            this library writes into what it is given.
+
+    Returns:
+        The tensor.
+
+    Raises:
+        ArgumentError: If they cannot be read as one.
+    """
+    if isinstance(values, Tensor):
+        return values
     try:
-        return torch.as_tensor(values)
+        if getattr(getattr(values, "flags", None), "writeable", True):
+            return torch.as_tensor(values)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ArgumentError(f"{name} cannot be read as a tensor: {error}") from None
 

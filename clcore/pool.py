@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from clcore.checks import integer_column, require_finite, weight_column
+from clcore.checks import as_tensor, integer_column, require_finite, weight_column
 from clcore.coreset import Cost
 from clcore.errors import ArgumentError, SignalError
+from clcore.probe.closed_forms import cross_entropy_gradients, last_layer_norms
 
 if TYPE_CHECKING:
     from clcore.probe import Probe
     from clcore.probe.source import ProbeSource
+
+
+_DERIVED = ("logit_gradients", "gradient_norms")
 
 
 class Pool:
@@ -22,6 +27,13 @@ class Pool:
 
     Made from tensors, `Pool(features=x, labels=y)`, or from data and a probe,
     `Pool.of(dataset, probe)`, which computes signals when they are first asked for.
+
+    Two signals follow from others and are derived when first asked for, unless they are given:
+    `logit_gradients` = softmax(logits) − onehot(labels) from logits `[n, C]` and labels, and
+    `gradient_norms` = ‖e‖·√(1 + ‖h‖²) from logit gradients e and features h.
+
+    Arrays and tensors are taken as they are, without a copy: memory-mapped ones
+    (`numpy.load(..., mmap_mode="r")`, `torch.from_file`, safetensors) stay on the disk.
 
     Args:
         features: `[n, ...]`: one row a candidate; more than two dimensions count as flattened.
@@ -53,6 +65,7 @@ class Pool:
             signals = {"features": features, **signals}
         self._signals = {name: _signal(name, values) for name, values in signals.items()}
         self._source: ProbeSource | None = None
+        self._derived = Cost()
         size, device = self._agree()
         self._set_columns(size, device, labels=labels, groups=groups, weights=weights)
 
@@ -87,7 +100,7 @@ class Pool:
 
         source = ProbeSource(data, probe, labels=labels, task=task)
         pool = cls.__new__(cls)
-        pool._signals, pool._source = {}, source
+        pool._signals, pool._source, pool._derived = {}, source, Cost()
         pool._set_columns(
             len(source), source.device, labels=source.labels, groups=groups, weights=weights
         )
@@ -126,12 +139,13 @@ class Pool:
     def names(self) -> tuple[str, ...]:
         """The signals that can be had, computed or not."""
         lazy = self._source.names if self._source else ()
-        return tuple(dict.fromkeys((*self._signals, *lazy)))
+        derived = [name for name in _DERIVED if self._derivable(name)]
+        return tuple(dict.fromkeys((*self._signals, *derived, *lazy)))
 
     @property
     def cost(self) -> Cost:
         """What was spent so far on computing signals."""
-        return self._source.cost if self._source else Cost()
+        return self._derived + (self._source.cost if self._source else Cost())
 
     def has(self, name: str) -> bool:
         """Say whether a signal can be had, without computing it."""
@@ -155,11 +169,14 @@ class Pool:
     def compute(self, *names: str) -> None:
         """Make sure that these signals are there; all that are missing share one pass.
 
+        What follows from signals that are there already is derived without a pass.
+
         Args:
             *names: Signals to compute.
 
         Raises:
             SignalError: If the pool has no such signal, or one holds NaN or infinity.
+            ArgumentError: If a label is no column of the logits that gradients are derived from.
         """
         missing = [name for name in names if name not in self._signals]
         unknown = [name for name in missing if not self.has(name)]
@@ -167,11 +184,15 @@ class Pool:
             raise SignalError(
                 f"this pool has no signal {unknown[0]!r}; it has {', '.join(self.names) or 'none'}"
             )
-        if missing and self._source is not None:
-            computed = self._source.compute(missing)
-            for name, values in computed.items():
-                require_finite(name, values)
-            self._signals.update(computed)
+        passed = [name for name in missing if not self._derivable(name)]
+        if passed and self._source is not None:
+            self._keep(self._source.compute(passed))
+        started = time.perf_counter()
+        derived = [name for name in missing if name not in self._signals]
+        for name in derived:
+            self._derive(name)
+        if derived:
+            self._derived = self._derived + Cost(seconds=time.perf_counter() - started)
 
     def subset(self, indices: Any) -> Pool:
         """Make a pool of some of the rows; signals not computed yet stay lazy.
@@ -189,11 +210,39 @@ class Pool:
         part = type(self).__new__(type(self))
         part._signals = {name: values[rows] for name, values in self._signals.items()}
         part._source = self._source.subset(rows) if self._source else None
+        part._derived = Cost()
         part._size, part._device = len(rows), self._device
         part._labels = None if self._labels is None else self._labels[rows]
         part._groups = None if self._groups is None else self._groups[rows]
         part._weights = None if self._weights is None else self._weights[rows]
         return part
+
+    def _derivable(self, name: str) -> bool:
+        """Say whether a signal follows from those that are there, without a pass."""
+        if name == "logit_gradients":
+            logits, source = self._signals.get("logits"), self._source
+            entropy = source is None or source.cross_entropy
+            return entropy and logits is not None and logits.ndim == 2 and self._labels is not None
+        if name == "gradient_norms":
+            errors = "logit_gradients" in self._signals or self._derivable("logit_gradients")
+            last = self._source is None or self._source.last_layer
+            return last and errors and "features" in self._signals
+        return False
+
+    def _derive(self, name: str) -> None:
+        if name == "gradient_norms":
+            if "logit_gradients" not in self._signals:
+                self._derive("logit_gradients")
+            errors, features = self._signals["logit_gradients"], self._signals["features"]
+            self._keep({name: last_layer_norms(errors, features)})
+        elif self._labels is not None:
+            logits = self._signals["logits"]
+            self._keep({name: cross_entropy_gradients(logits, self._labels)})
+
+    def _keep(self, computed: dict[str, Tensor]) -> None:
+        for name, values in computed.items():
+            require_finite(name, values)
+        self._signals.update(computed)
 
     def _agree(self) -> tuple[int | None, torch.device | None]:
         """Return the size and the device on which all given signals agree."""
@@ -257,10 +306,7 @@ def _signal(name: str, values: Any) -> Tensor:
     """Turn one given signal into a checked tensor."""
     if isinstance(values, Mapping):
         raise ArgumentError(f"signal {name!r} must be a tensor with one row a candidate")
-    try:
-        tensor = torch.as_tensor(values)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ArgumentError(f"signal {name!r} cannot be read as a tensor: {error}") from None
+    tensor = as_tensor(f"signal {name!r}", values)
     if tensor.ndim == 0:
         raise ArgumentError(
             f"signal {name!r} must have one row a candidate, not be a single number"

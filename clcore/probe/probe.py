@@ -78,6 +78,8 @@ class Probe:
                 raise ArgumentError(f"{name} must be callable, not {function!r}")
         self.model, self.feature_layer, self.transform = model, feature_layer, transform
         self.batch_size = whole_number("batch_size", batch_size, least=1)
+        self.cross_entropy = loss is None
+        self.last_layer = True
         self._loss = _per_sample(loss)
         self._forward = forward or _call_model
         self._device = None if device is None else torch.device(device)

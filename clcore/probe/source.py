@@ -121,6 +121,16 @@ class ProbeSource:
         return self.probe.device
 
     @property
+    def cross_entropy(self) -> bool:
+        """Whether logit gradients follow from logits and labels alone."""
+        return self.probe.cross_entropy
+
+    @property
+    def last_layer(self) -> bool:
+        """Whether gradient norms are those of the last layer."""
+        return self.probe.last_layer
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The signals that can be computed: losses only with labels."""
         return tuple(n for n in self.probe.names if n != "losses" or self.labels is not None)

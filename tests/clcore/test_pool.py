@@ -164,3 +164,93 @@ def test_of_refuses_what_is_no_data(data):
         return
     with pytest.raises(ArgumentError, match="data must be a tensor"):
         Pool.of(data, Probe(nn.Linear(4, 3)))
+
+
+LOGITS = torch.randn(6, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+FEATURES = torch.randn(6, 2, 2, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+LABELS = torch.tensor([0, 2, 1, 1, 0, 2])
+
+
+def last_layer_gradients():
+    """One row a sample, by autograd: gradient for weights and bias of the last layer."""
+    rows = []
+    for logits, features, label in zip(LOGITS, FEATURES.flatten(1), LABELS, strict=True):
+        weight = torch.zeros(3, 4, dtype=torch.float64, requires_grad=True)
+        bias = torch.zeros(3, dtype=torch.float64, requires_grad=True)
+        loss = nn.functional.cross_entropy(logits + weight @ features + bias, label)
+        grads = torch.autograd.grad(loss, (weight, bias))
+        rows.append(torch.cat([grad.flatten() for grad in grads]))
+    return torch.stack(rows)
+
+
+def test_gradient_factors_and_norms_follow_from_logits_labels_and_features():
+    pool = Pool(features=FEATURES, logits=LOGITS, labels=LABELS)
+    assert pool.names == ("features", "logits", "logit_gradients", "gradient_norms")
+    gradients = last_layer_gradients()
+    assert torch.allclose(pool.signal("logit_gradients"), gradients[:, -3:])
+    assert torch.allclose(pool.signal("gradient_norms"), gradients.norm(dim=1))
+    assert pool.signal("gradient_norms") is pool.signal("gradient_norms")
+    assert pool.cost.seconds > 0
+    assert pool.cost.forward_passes == pool.cost.backward_passes == 0
+
+
+def test_norms_alone_derive_what_they_need():
+    part = Pool(features=FEATURES, logits=LOGITS, labels=LABELS).subset([4, 1])
+    assert part.has("gradient_norms")
+    expected = last_layer_gradients().norm(dim=1)[[4, 1]]
+    assert torch.allclose(part.signal("gradient_norms"), expected)
+    given = Pool(features=FEATURES, logit_gradients=LOGITS)
+    assert torch.allclose(
+        given.signal("gradient_norms"),
+        LOGITS.norm(dim=1) * (1 + FEATURES.flatten(1).square().sum(1)).sqrt(),
+    )
+
+
+def test_what_is_given_is_not_derived():
+    own, norms = torch.zeros(6, 3), torch.ones(6)
+    pool = Pool(
+        features=FEATURES, logits=LOGITS, labels=LABELS, logit_gradients=own, gradient_norms=norms
+    )
+    assert torch.equal(pool.signal("logit_gradients"), own)
+    assert torch.equal(pool.signal("gradient_norms"), norms)
+
+
+def test_what_cannot_be_derived_is_not_there():
+    assert not Pool(logits=LOGITS).has("logit_gradients")
+    assert not Pool(logits=LOGITS[:, 0], labels=LABELS).has("logit_gradients")
+    assert not Pool(logits=LOGITS, labels=LABELS).has("gradient_norms")
+    assert not Pool(features=FEATURES, labels=LABELS).has("gradient_norms")
+
+
+@pytest.mark.parametrize("wrong", [-1, 3])
+def test_labels_out_of_the_range_of_the_logits_are_refused(wrong):
+    pool = Pool(logits=LOGITS, labels=torch.full((6,), wrong))
+    with pytest.raises(ArgumentError, match=f"labels must be from 0 to 2.* found {wrong}"):
+        pool.signal("logit_gradients")
+
+
+def test_half_precision_does_not_overflow():
+    features = torch.full((2, 4), 60000.0, dtype=torch.float16)
+    pool = Pool(features=features, logits=torch.zeros(2, 2, dtype=torch.float16), labels=[0, 1])
+    norms = pool.signal("gradient_norms")
+    assert norms.dtype == torch.float32
+    assert torch.allclose(norms, torch.full((2,), 120000 * 0.5**0.5), rtol=1e-3)
+
+
+def test_memory_mapped_arrays_are_not_copied(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(12.0).reshape(6, 2))
+    np.save(tmp_path / "y.npy", np.arange(6))
+    x, y = (np.load(tmp_path / name, mmap_mode="r") for name in ("x.npy", "y.npy"))
+    pool = Pool(features=x, labels=y)
+    assert pool.signal("features").data_ptr() == x.ctypes.data
+    assert torch.equal(pool.subset([5]).signal("features"), torch.tensor([[10.0, 11.0]]).double())
+    mapped = torch.from_file(str(tmp_path / "x.npy"), shared=False, size=8)
+    assert Pool(features=mapped).signal("features").data_ptr() == mapped.data_ptr()
+
+
+def test_bad_rows_are_found_in_later_blocks(monkeypatch):
+    monkeypatch.setattr("clcore.checks._BLOCK", 4)
+    x = torch.zeros(9, 2)
+    x[7, 1] = torch.nan
+    with pytest.raises(SignalError, match="'features' holds NaN, first in row 7"):
+        Pool(features=x)
