@@ -1,0 +1,71 @@
+"""Ours, through the front door: a pool is made and everything is checked in each call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmarks.speed.side_by_side.problem import Answer, Problem
+from clcore import Pool, select
+
+
+def _select(name: str, problem: Problem, *, weighted: bool = False, **options: Any) -> Answer:
+    signals = {key: torch.from_numpy(values) for key, values in problem.arrays.items()}
+    coreset = select(name, Pool(**signals), problem.k, seed=problem.seed, **options)
+    return Answer.of(coreset.indices.numpy(), coreset.weights.numpy() if weighted else None)
+
+
+def k_center(problem: Problem) -> Answer:
+    """Farthest-first, from the row nearest to the mean."""
+    return _select("k-center", problem)
+
+
+def facility_location(problem: Problem) -> Answer:
+    """Facility location on Euclidean distances, with the options of the row."""
+    return _select("facility-location", problem, **problem.options.get("select", {}))
+
+
+def max_herding(problem: Problem) -> Answer:
+    """MaxHerding on rows of length 1."""
+    return _select("max-herding", problem, bandwidth=problem.options["bandwidth"])
+
+
+def prob_cover(problem: Problem) -> Answer:
+    """ProbCover with a radius that is given."""
+    return _select("prob-cover", problem, **problem.options["select"])
+
+
+def herding(problem: Problem) -> Answer:
+    """Herding of the whole pool on features as they are."""
+    return _select("herding", problem, normalise=False, per_label=False)
+
+
+def k_means_plus_plus(problem: Problem) -> Answer:
+    """Seeding by D², the paper's distribution."""
+    return _select("k-means-plus-plus", problem, **problem.options.get("select", {}))
+
+
+def k_means(problem: Problem) -> Answer:
+    """The rows nearest to the centroids of k-means."""
+    return _select("k-means", problem)
+
+
+def gradient_matching(problem: Problem) -> Answer:
+    """Orthogonal matching pursuit on last-layer gradients, never multiplied out."""
+    return _select("gradmatch", problem, weighted=True, **problem.options.get("select", {}))
+
+
+def greedy(problem: Problem) -> Answer:
+    """A set function and a maximiser by name."""
+    return _select("greedy", problem, **problem.options["select"])
+
+
+def dpp(problem: Problem) -> Answer:
+    """Greedy maximum of a determinant."""
+    return _select("dpp", problem, **problem.options["select"])
+
+
+def random(problem: Problem) -> Answer:
+    """Uniform draws: what the objective is worth without any method."""
+    return _select("random", problem)

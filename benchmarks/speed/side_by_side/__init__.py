@@ -1,0 +1,1 @@
+"""Contestants side by side: each in a process of its own, one objective for all of them."""
