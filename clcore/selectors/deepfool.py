@@ -15,7 +15,7 @@ running minimum over classes, so their step goes to the last class, not to the n
 ranks by squared lengths, which is the same order.
 
 Expected numbers: on the digits with one label in ten wrong (tests/clcore/selectors/
-test_noisy_digits.py) the first tenth holds 17 % of the wrong labels.
+test_noisy_digits.py) the first tenth holds 13 % of the wrong labels.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ Differences from reference codes: DeepAL+ does not guard p = 0, and saturated ro
 DeepCore's first version adds 1e-6 inside the logarithm and then takes the lowest entropies.
 
 Expected numbers: on the digits with one label in ten wrong (tests/clcore/selectors/
-test_noisy_digits.py) the first tenth holds 26 % of the wrong labels.
+test_noisy_digits.py) the first tenth holds 14 % of the wrong labels.
 """
 
 from __future__ import annotations

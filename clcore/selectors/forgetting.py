@@ -16,8 +16,8 @@ infinitely often and DeepCore as forgotten never; here the signal decides, as wh
 number the user gives to such rows. DeepCore breaks ties by the sort routine.
 
 Expected numbers: on the digits with one label in ten wrong (tests/clcore/selectors/
-test_noisy_digits.py) the first tenth holds 9 % of the wrong labels, as many as chance: wrong labels
-that are never learnt are never forgotten.
+test_noisy_digits.py) the first tenth holds 8 % of the wrong labels, no more than chance (10 %):
+wrong labels that are never learnt are never forgotten.
 """
 
 from __future__ import annotations

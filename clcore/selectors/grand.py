@@ -14,7 +14,7 @@ Differences from reference codes: DeepCore puts probabilities, not logits, into 
 before it differentiates, which is another gradient.
 
 Expected numbers: on the digits with one label in ten wrong (tests/clcore/selectors/
-test_noisy_digits.py) the first tenth holds 70 % of the wrong labels.
+test_noisy_digits.py) the first tenth holds 90 % of the wrong labels.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ Differences from reference codes: DeepCore ranks by the largest logit, which is 
 because logits of two rows are not on one scale.
 
 Expected numbers: on the digits with one label in ten wrong (tests/clcore/selectors/
-test_noisy_digits.py) the first tenth holds 22 % of the wrong labels.
+test_noisy_digits.py) the first tenth holds 15 % of the wrong labels.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ Differences from reference codes: DeepCore's first version, and a widely used co
 largest margins, which are the most certain rows.
 
 Expected numbers: on the digits with one label in ten wrong (tests/clcore/selectors/
-test_noisy_digits.py) the first tenth holds 17 % of the wrong labels.
+test_noisy_digits.py) the first tenth holds 15 % of the wrong labels.
 """
 
 from __future__ import annotations

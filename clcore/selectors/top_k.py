@@ -18,7 +18,7 @@ share of each label on its own, so the total is not always what was asked for; t
 shares from the size of the last label.
 
 Expected numbers: on the digits with one label in ten wrong (tests/clcore/selectors/
-test_noisy_digits.py) the tenth with the highest loss holds 73 % of the wrong labels and the tenth
+test_noisy_digits.py) the tenth with the highest loss holds 91 % of the wrong labels and the tenth
 with the lowest none.
 """
 
