@@ -9,14 +9,14 @@ import typer
 
 from benchmarks.commands.sentences import one_sentence
 
-KINDS = ("methods", "suites", "datasets", "selectors", "retrievals")
+KINDS = ("methods", "suites", "datasets", "selectors", "objectives", "maximisers", "retrievals")
 """What can be listed."""
 
 
 def listing(
     kind: Annotated[str, typer.Argument(help=", ".join(KINDS) + ".", show_default=False)],
 ) -> None:
-    """List methods, suites, datasets, selectors or retrievals."""
+    """List methods, suites, datasets, selectors, set functions, maximisers or retrievals."""
     with one_sentence():
         from clcore.errors import UnknownNameError
 
@@ -25,6 +25,8 @@ def listing(
             "suites": _suites,
             "datasets": _datasets,
             "selectors": _selectors,
+            "objectives": _objectives,
+            "maximisers": _maximisers,
             "retrievals": _retrievals,
         }
         if kind not in tables:
@@ -59,6 +61,18 @@ def _datasets() -> list[tuple[str, str]]:
 
 def _selectors() -> list[tuple[str, str]]:
     from clcore.selectors import registry
+
+    return [(name, _first_line(registry.get(name))) for name in registry.names()]
+
+
+def _objectives() -> list[tuple[str, str]]:
+    from clcore.objectives import registry
+
+    return [(name, _first_line(registry.get(name))) for name in registry.names()]
+
+
+def _maximisers() -> list[tuple[str, str]]:
+    from clcore.maximisers import registry
 
     return [(name, _first_line(registry.get(name))) for name in registry.names()]
 
