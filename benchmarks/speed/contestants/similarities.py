@@ -22,7 +22,8 @@ def distances(problem: Problem) -> Matrix:
 def similarities(problem: Problem) -> Matrix:
     """Compute the largest distance less the distance: facility location on Euclidean distances."""
     matrix = distances(problem)
-    return np.subtract(matrix.max(), matrix, out=matrix)
+    found: Matrix = np.subtract(matrix.max(), matrix, out=matrix)
+    return found
 
 
 def kernel(problem: Problem) -> Matrix:
@@ -35,4 +36,6 @@ def kernel(problem: Problem) -> Matrix:
 
 def indicator(problem: Problem) -> Matrix:
     """Say which rows are within the radius of each other, as 0 and 1."""
-    return (distances(problem) <= problem.options["radius"]).astype(np.float32)
+    matrix = distances(problem)
+    np.less_equal(matrix, problem.options["radius"], out=matrix, casting="unsafe")
+    return matrix

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -90,7 +91,7 @@ class Contest:
                 "arrays": {name: str(path) for name, path in files.items()},
                 "k": row.k,
                 "options": {**row.options, **contestant.options},
-                "rounds": 5 if row.about.randomised else 3,
+                "rounds": 9 if row.about.randomised else 3,
                 "seconds": min(self.seconds, limit / 2),
             }
             (folder / "job.json").write_text(json.dumps(job))
@@ -208,10 +209,19 @@ def _work(folder: Path, limit: float, threads: int) -> tuple[Any, str] | None:
     if code is None:
         return "too long", f"> {limit:.0f} s"
     if code != 0:
-        lines = (folder / "errors").read_text(errors="replace").strip().splitlines()
-        said = lines[-1] if lines and code > 0 else f"ended by signal {-code}"
-        return "failed", said[:200]
+        return "failed", _last_words(folder / "errors", code)
     return None
+
+
+def _last_words(errors: Path, code: int) -> str:
+    """Say in a few words why a worker ended: the exception, or the signal that ended it."""
+    if code < 0:
+        return f"ended by signal {-code}, {signal.Signals(-code).name}"
+    lines = errors.read_text(errors="replace").strip().splitlines()
+    if not lines:
+        return f"ended with status {code}"
+    kind, _, words = lines[-1].partition(": ")
+    return f"{kind.rpartition('.')[2]}: {words.partition(';')[0]}"[:120]
 
 
 def _wait(process: subprocess.Popen[bytes], ready: Path, limit: float) -> int | None:

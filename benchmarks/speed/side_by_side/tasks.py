@@ -135,7 +135,8 @@ def _kernel(features: NDArray[Any], picks: NDArray[np.int64], options: Options) 
     if options.get("normalise"):
         exact = torch.nn.functional.normalize(exact, dim=1)
     distances = torch.cdist(exact, exact[picks], compute_mode="donot_use_mm_for_euclid_dist")
-    return (-(distances**2) / options["bandwidth"] ** 2).exp().numpy()
+    values: NDArray[Any] = (-(distances**2) / options["bandwidth"] ** 2).exp().numpy()
+    return values
 
 
 def log_determinant(arrays: Arrays, answer: Answer, options: Options) -> float:
