@@ -66,8 +66,7 @@ class GreedySelector(Selector):
         generator: torch.Generator,
     ) -> Coreset:
         objective = self.objective(pool)
-        if len(given):
-            objective.add(given)
+        objective.start(given)
         maximiser: Maximiser = self._maximiser  # type: ignore[attr-defined]
         picks = maximiser.maximise(
             objective, k, allowance=allowance, generator=generator, stop=self.stop

@@ -19,7 +19,8 @@ class Stop:
     """When to stop before the number of picks is reached.
 
     Args:
-        coverage: Stop once the value is at least this share of the objective's `ceiling()`.
+        coverage: Stop once the value is at least this share of the objective's `ceiling()`, to
+            within a millionth of it, so that rounding can't keep a full coverage from being full.
         value: Stop once the value is at least this.
         gain: Stop before a pick whose gain is not above this.
 
@@ -63,7 +64,7 @@ class Stop:
                 f"coverage cannot be watched: {objective.name} has no largest value; "
                 "stop at a value or a gain"
             )
-        return min(value, self.coverage * ceiling)
+        return min(value, (self.coverage - 1e-6) * ceiling)
 
 
 @dataclass
@@ -145,6 +146,8 @@ class Maximiser(abc.ABC):
         if generator is None:
             generator = torch.Generator().manual_seed(0)
         k = min(k, allowance.capacity())
+        if k == 0:
+            return Picks()
         return self._maximise(objective, k, allowance, generator, stop or Stop())
 
     @abc.abstractmethod

@@ -18,8 +18,9 @@ class Objective(abc.ABC):
     A set function of your own is one small class: prepare the data in `__init__` and end it with
     `self.reset()`; then write `reset`, `gains`, `add` and `value`. Every maximiser works with it.
 
-    `reset` and `add` must bind new tensors or write into ones that `reset` made, so that `fresh`
-    can share the prepared data between copies.
+    `reset` must bind every part of the state anew (`self.best = torch.zeros(…)`, not
+    `self.best.zero_()`); `add` may write into what `reset` bound. So `fresh` and `fork` can tell
+    the state from the prepared data, which copies share.
 
     Args:
         pool: The candidates, which are also what is to be covered. Its weights say how much each
@@ -32,6 +33,7 @@ class Objective(abc.ABC):
         submodular: Whether gains only fall while the set grows. Lazy maximisers need it.
         monotone: Whether no gain is ever negative.
         evaluations: Pairs of rows whose distance or inner product was computed so far.
+        given: int64 `[g]`: the rows that `start` put into the set.
 
     Example:
         >>> class Sum(Objective):
@@ -65,6 +67,7 @@ class Objective(abc.ABC):
         self.pool = pool
         self.options = options
         self.evaluations = 0
+        self.given = torch.empty(0, dtype=torch.int64, device=pool.device)
 
     def __len__(self) -> int:
         return len(self.pool)
@@ -73,6 +76,11 @@ class Objective(abc.ABC):
     def device(self) -> torch.device:
         """Where the pool lies."""
         return self.pool.device
+
+    @property
+    def step(self) -> int:
+        """Multiplications that one gain takes, about; small steps stay on one thread."""
+        return len(self)
 
     @abc.abstractmethod
     def reset(self) -> None:
@@ -122,14 +130,42 @@ class Objective(abc.ABC):
         """Return the same function with the empty set; the prepared data are shared."""
         other = copy.copy(self)
         other.evaluations = 0
+        other.given = self.given[:0]
         other.reset()
         return other
+
+    def fork(self) -> Self:
+        """Return the same function with a copy of the set; the two then go on independently.
+
+        Returns:
+            A copy whose state is its own and whose prepared data are shared; its evaluations
+            count from 0.
+        """
+        other = self.fresh()
+        other.given = self.given
+        for name, value in vars(self).items():
+            # What `reset` bound anew is state; what it left alone is prepared data.
+            if name not in ("evaluations", "given") and vars(other).get(name) is not value:
+                setattr(other, name, copy.deepcopy(value))
+        return other
+
+    def start(self, rows: Tensor) -> None:
+        """Begin with rows that were taken before the first pick.
+
+        Args:
+            rows: int64 `[g]`, on the pool's device; may be empty.
+        """
+        self.reset()
+        self.given = rows
+        if len(rows):
+            self.add(rows)
 
     def part(self, rows: Tensor) -> Self:
         """Make the same function for some of the rows alone.
 
         Args:
-            rows: int64 `[m]`; row `j` of the new function is row `rows[j]` of this one.
+            rows: int64 `[m]`; row `j` of the new function is row `rows[j]` of this one, and the
+                new function covers these rows alone.
 
         Returns:
             A new function, with the empty set.

@@ -1,0 +1,103 @@
+"""Orthogonal matching pursuit with non-negative weights, for the gradient-matching function.
+
+Source: Pati, Rezaiifar & Krishnaprasad, "Orthogonal matching pursuit: recursive function
+approximation with applications to wavelet decomposition", 1993; with weights that may not be
+negative as in Killamsetty et al., GRAD-MATCH, ICML 2021.
+
+Formula: with the residual r of the set chosen so far,
+
+    S ← S ∪ {argmax_i ⟨g_i, r⟩},   w ← argmin_{w ≥ 0} ‖t − Σ_S w_j g_j‖² + λ ‖w‖².
+
+Only positive correlations lower the residual under w ≥ 0, so the largest one is taken and not the
+largest by size. A pick whose weight falls to 0 stays picked and may get weight again later. Once no
+correlation is positive the residual is as small as it can be; what is still to be picked is taken
+by the same rule and has weight 0. Ties go to the lowest row.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from clcore.errors import ArgumentError
+from clcore.geometry import step_loop
+from clcore.maximiser import Maximiser, Picks, Stop
+from clcore.objective import Objective
+from clcore.objectives.gradient_matching import GradientMatching
+from clcore.quotas import Allowance
+
+
+@dataclass(frozen=True)
+class MatchingPursuit(Maximiser):
+    """Take the row most correlated with what is left to match, k times.
+
+    Args:
+        tolerance: Stop once the residual is no longer than this share of the target; 0 goes on
+            to `k`.
+    """
+
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_tolerance(self.tolerance)
+        # What the base class promises depends on the option: say so on the instance.
+        object.__setattr__(self, "stops_early", self.tolerance > 0)
+
+    def _maximise(
+        self,
+        objective: Objective,
+        k: int,
+        allowance: Allowance,
+        generator: torch.Generator,
+        stop: Stop,
+    ) -> Picks:
+        if not isinstance(objective, GradientMatching):
+            raise ArgumentError(
+                f"the maximiser {self.name} needs the function gradient-matching, "
+                f"not {objective.name}"
+            )
+        picks, target = Picks(), stop.target(objective)
+        with step_loop(objective.step):
+            while len(picks) < k:
+                if self.tolerance > 0 and objective.residual() <= self.tolerance:
+                    break
+                row = most_correlated(objective, allowance.penalty)
+                if stop.gain is not None and stop.before(float(objective.gains(row))):
+                    break
+                before = objective.value()
+                objective.add(row)
+                number = int(row)
+                allowance.take(number)
+                picks.append(number, objective.value() - before)
+                if objective.value() >= target:
+                    break
+        return picks
+
+
+def most_correlated(objective: GradientMatching, penalty: Tensor) -> Tensor:
+    """Return the open row whose gradient has the largest product with the residual.
+
+    Args:
+        objective: The state of the pursuit.
+        penalty: `[n]`: 0 where a row may be picked, minus infinity where not.
+
+    Returns:
+        int64 `[1]`; the lowest of equal ones.
+    """
+    correlations = objective.correlations()
+    return (correlations + penalty.to(correlations.dtype)).argmax().reshape(1)
+
+
+def check_tolerance(tolerance: Any) -> None:
+    """Refuse a tolerance that is no share.
+
+    Raises:
+        ArgumentError: If it is not a number of at least 0 and below 1.
+    """
+    good = isinstance(tolerance, int | float) and not isinstance(tolerance, bool)
+    if not (good and math.isfinite(tolerance) and 0 <= tolerance < 1):
+        raise ArgumentError(f"tolerance must be a number from 0 to below 1, not {tolerance!r}")
