@@ -117,7 +117,9 @@ class _Traversal:
         sums = (logs * logs.exp()).sum(dim=1) / 2
         # h is negative: made larger by the rounding of a sum, it takes that rounding off.
         self.halves = sums * (1 + (8 + self.classes) * torch.finfo(sums.dtype).eps)
+        # Divergence from the nearest taken row; −1 for the taken ones themselves.
         self.closest = torch.full_like(sums, torch.inf)
+        self._buffer = torch.empty_like(sums)
         self.count = int(is_given.sum())
         for place in is_given.nonzero():
             self._visit(place)
@@ -134,18 +136,20 @@ class _Traversal:
 
     def pick(self, allowance: Allowance) -> tuple[Tensor, Tensor] | None:
         """Return the next row and its divergence, each `[1]`, or None if no row may be picked."""
-        penalty = allowance.penalty[self.rows]
-        if self.count >= len(self.rows) or (allowance.keys is not None and bool(penalty.max() < 0)):
+        if self.count == len(self.rows):
             return None
         fresh = self.count == 0
-        place = (self._preference() if fresh else self.closest).add(penalty).argmax().reshape(1)
+        wanted = self._preference() if fresh else self.closest
+        if allowance.keys is not None:  # else rows close only by being taken
+            wanted = wanted + allowance.penalty[self.rows]
+            if bool(wanted.max() == -torch.inf):
+                return None
+        place = wanted.argmax().reshape(1)
         row = self.rows[place]
         gain = torch.zeros_like(self.closest[place]) if fresh else self.closest[place]
         self._visit(place)
         self.count += 1
-        if allowance.keys is None:
-            allowance.penalty.index_fill_(0, row, -torch.inf)  # no trip to the host
-        else:
+        if allowance.keys is not None:
             allowance.take(int(row))
         return row, gain
 
@@ -153,11 +157,14 @@ class _Traversal:
         """Note a row as taken; place is int64 `[1]`."""
         self.evaluations += len(self.rows)
         taken = self.both.index_select(1, place).squeeze(1)
-        self.closest = torch.minimum(self.closest, self._divergences(taken, self.halves[place]))
+        torch.minimum(self.closest, self._divergences(taken, self.halves[place]), out=self.closest)
+        self.closest.index_fill_(0, place, -1.0)
 
     def _divergences(self, taken: Tensor, half: Tensor) -> Tensor:
+        """Return the divergences of all rows from one; the next call overwrites them."""
         crossed = torch.cat([taken[self.classes :], taken[: self.classes]])
-        return torch.addmv(self.halves + half, self.both.t(), crossed, alpha=-0.5).clamp_min_(0.0)
+        torch.addmv(self.halves, self.both.t(), crossed, alpha=-0.5, out=self._buffer)
+        return self._buffer.add_(half).clamp_min_(0.0)
 
     def _preference(self) -> Tensor:
         """Return what the first pick maximises: nearness to all, or a random order."""
