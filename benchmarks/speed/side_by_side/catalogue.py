@@ -197,8 +197,9 @@ def chosen(patterns: Sequence[str], *, quick: bool) -> tuple[list[Row], dict[str
     """Choose the rows to run.
 
     Args:
-        patterns: Parts of row names. None: the default list. A row with a million rows is found by
-            its whole name alone.
+        patterns: Whole names, beginnings of names, or parts of names: the first of the three that
+            finds anything holds. None: the default list. The rows that take longest are found by
+            their whole name alone.
         quick: Only rows of the quick list.
 
     Returns:
@@ -214,10 +215,17 @@ def chosen(patterns: Sequence[str], *, quick: bool) -> tuple[list[Row], dict[str
     names = [name for name in ROWS if name in listed] if quick else list(ROWS)
     found: dict[str, Row] = {}
     for pattern in patterns:
-        matches = [
-            name for name in names if name == pattern or (pattern in name and name not in ALONE)
-        ]
+        matches = _matches(pattern, names)
         if not matches:
             raise UnknownNameError("speed row", pattern, [*listed, *ALONE])
         found.update({name: ROWS[name] for name in matches})
     return list(found.values()), {}
+
+
+def _matches(pattern: str, names: Sequence[str]) -> list[str]:
+    """Find names: `herding` shall not mean `max-herding` too."""
+    if pattern in names:
+        return [pattern]
+    many = [name for name in names if name not in ALONE]
+    beginnings = [name for name in many if name.startswith(pattern)]
+    return beginnings or [name for name in many if pattern in name]

@@ -72,7 +72,9 @@ class Contest:
         if missing:
             return Outcome(contestant.name, "not installed", "pip install 'clcore[peers]'")
         if contestant.name in self.left_out.get(row.name, ()):
-            return Outcome(contestant.name, "left out", f"over {self.limit:.0f} s; --rows runs it")
+            return Outcome(
+                contestant.name, "left out", f"over {self.limit:g} s by its time at smaller sizes"
+            )
         needed = int(8 * contestant.matrices * row.n**2)
         free = available_bytes(torch.device("cpu"))
         if needed > free:
@@ -207,7 +209,7 @@ def _work(folder: Path, limit: float, threads: int) -> tuple[Any, str] | None:
                 process.kill()
                 process.wait()
     if code is None:
-        return "too long", f"> {limit:.0f} s"
+        return "too long", f"> {limit:g} s"
     if code != 0:
         return "failed", _last_words(folder / "errors", code)
     return None
