@@ -160,7 +160,8 @@ def test_missing_data_says_how_to_get_it(tmp_path, monkeypatch):
 def test_lists():
     for kind, name in (
         ("methods", "herding"), ("suites", "split-fmnist-er"), ("datasets", "fashion-mnist"),
-        ("selectors", "k-center"), ("retrievals", "balanced"),
+        ("selectors", "k-center"), ("retrievals", "balanced"), ("objectives", "facility-location"),
+        ("maximisers", "lazy"),
     ):  # fmt: skip
         printed, _ = clcore("list", kind)
         lines = {line.split()[0]: line for line in printed.splitlines()}
