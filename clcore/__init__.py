@@ -2,7 +2,13 @@
 
 The nouns are `Pool` (the candidates), `Probe` (turns a model and data into signals), `Selector`
 (a method with its options) and `Coreset` (the picks). `select` is the one-line front door.
+
+`CoresetSelector` (for scikit-learn) and `WeightedSubset` (for PyTorch's loaders) are imported when
+they are first asked for.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from clcore.coreset import Coreset, Cost
 from clcore.errors import (
@@ -23,6 +29,12 @@ from clcore.selection import select
 from clcore.selector import Selector
 from clcore.version import __version__
 
+if TYPE_CHECKING:
+    from clcore.estimator import CoresetSelector as CoresetSelector
+    from clcore.weighted_subset import WeightedSubset as WeightedSubset
+
+_ADAPTERS = {"CoresetSelector": "clcore.estimator", "WeightedSubset": "clcore.weighted_subset"}
+
 __all__ = [
     "ArgumentError",
     "ClcoreError",
@@ -42,3 +54,10 @@ __all__ = [
     "__version__",
     "select",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import an adapter when it is first asked for: scikit-learn alone takes a second."""
+    if name not in _ADAPTERS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_ADAPTERS[name]), name)
