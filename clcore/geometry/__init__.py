@@ -1,8 +1,8 @@
 """The hot kernels: blocked distances, nearest neighbours, farthest-first."""
 
-from clcore.geometry.farthest import farthest_first
+from clcore.geometry.farthest import Traversal, farthest_first
 from clcore.geometry.matrix import as_matrix, normalised
 from clcore.geometry.points import Points
 from clcore.geometry.threads import step_loop
 
-__all__ = ["Points", "as_matrix", "farthest_first", "normalised", "step_loop"]
+__all__ = ["Points", "Traversal", "as_matrix", "farthest_first", "normalised", "step_loop"]

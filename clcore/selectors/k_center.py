@@ -29,6 +29,7 @@ Expected numbers: on the 5,000 clustered rows of tests/clcore/selectors/test_exp
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -38,7 +39,7 @@ from torch import Tensor
 from clcore.checks import whole_number
 from clcore.coreset import Coreset
 from clcore.errors import ArgumentError
-from clcore.geometry import Points, as_matrix, farthest_first
+from clcore.geometry import Points, Traversal, as_matrix, farthest_first
 from clcore.pool import Pool
 from clcore.quotas import Allowance
 from clcore.randomness import permutation
@@ -52,21 +53,23 @@ class KCenter(Selector):
     Args:
         first: The first pick where nothing is given: `"center"` for the row nearest to the mean,
             `"random"` for a uniform draw, or a row number.
+        radius: Stop as soon as every row is at most this far from the nearest pick (or given row).
     """
 
     first: str | int = "center"
+    radius: float | None = None
 
     greedy: ClassVar[bool] = True
     randomised: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.first, str):
-            if self.first not in ("center", "random"):
-                raise ArgumentError(
-                    f"first must be 'center', 'random' or a row number, not {self.first!r}"
-                )
-        else:
-            whole_number("first", self.first)
+        check_first(self.first)
+        if self.radius is not None and not 0 <= self.radius < math.inf:
+            raise ArgumentError(
+                f"radius must be a finite number of at least 0, not {self.radius!r}"
+            )
+        # What the class promises depends on the option: say so on the instance.
+        object.__setattr__(self, "stops_early", self.radius is not None)
 
     def _select(
         self,
@@ -78,25 +81,64 @@ class KCenter(Selector):
         generator: torch.Generator,
     ) -> Coreset:
         points = Points(as_matrix(pool.signal("features")))
-        closest, _ = points.nearest(given)
-        first = None if len(given) else self._first(points, allowance, generator)
-        radius = float(closest.max().sqrt()) if first is None else None
-        picks, radii = farthest_first(points, k, allowance=allowance, closest=closest, first=first)
-        before = [radii[0] if radius is None else radius, *radii[:-1]]
-        gains = [old - new for old, new in zip(before, radii, strict=True)]
-        return Coreset.of(
-            picks, gains=gains, distance_evaluations=points.evaluations, device=pool.device
+        first = None if len(given) else first_center(self.first, points, allowance, generator)
+        found = farthest_first(
+            points,
+            k,
+            allowance=allowance,
+            given=given,
+            first=first,
+            radius=-1.0 if self.radius is None else self.radius,
         )
+        return coreset_of(found, points)
 
-    def _first(self, points: Points, allowance: Allowance, generator: torch.Generator) -> int:
-        if self.first == "random":
-            return int(allowance.first(permutation(len(points), generator, points.device), 1))
-        if self.first == "center":
-            return int(torch.argmin(points.to_centre() - allowance.penalty))
-        row = int(self.first)
-        if row >= len(points) or not bool(allowance.open[row]):
-            raise ArgumentError(
-                f"first = {row} is not a row that may be picked: the pool has {len(points)} rows, "
-                "less those whose quota is 0"
-            )
-        return row
+
+def check_first(first: str | int) -> None:
+    """Refuse a first pick that is none.
+
+    Raises:
+        ArgumentError: If it is neither `"center"`, `"random"` nor a row number.
+    """
+    if isinstance(first, str):
+        if first not in ("center", "random"):
+            raise ArgumentError(f"first must be 'center', 'random' or a row number, not {first!r}")
+    else:
+        whole_number("first", first)
+
+
+def first_center(
+    first: str | int, points: Points, allowance: Allowance, generator: torch.Generator
+) -> int:
+    """Return the first pick where nothing is given.
+
+    Args:
+        first: The option of that name.
+        points: The pool.
+        allowance: Which rows may be picked.
+        generator: Randomness.
+
+    Raises:
+        ArgumentError: If it names a row that may not be picked.
+    """
+    if first == "random":
+        return int(allowance.first(permutation(len(points), generator, points.device), 1))
+    if first == "center":
+        return int(torch.argmin(points.to_centre() - allowance.penalty))
+    row = int(first)
+    if row >= len(points) or not bool(allowance.open[row]):
+        raise ArgumentError(
+            f"first = {row} is not a row that may be picked: the pool has {len(points)} rows, "
+            "less those whose quota is 0"
+        )
+    return row
+
+
+def coreset_of(found: Traversal, points: Points) -> Coreset:
+    """Make the coreset of a traversal: gains are the decreases of the covering radius."""
+    gains = found.radii[:-1] - found.radii[1:]
+    # There was no radius before the first pick of all.
+    return Coreset.of(
+        found.rows,
+        gains=torch.where(gains.isinf(), 0.0, gains).to(torch.float32),
+        distance_evaluations=points.evaluations,
+    )

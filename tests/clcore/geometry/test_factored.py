@@ -117,13 +117,13 @@ def test_products_and_sums_work_in_blocks(monkeypatch):
 def test_takes_the_place_of_points():
     errors, features = factors(15, 3, 4, 3)
     points, flat = FactoredPoints(errors, features), multiplied(errors, features, True).flatten(1)
-    closest, _ = points.nearest(torch.tensor([0]))
-    allowance = Allowance(15, points.device, given=torch.tensor([0]))
-    picks, _ = farthest_first(points, 5, allowance=allowance, closest=closest)
+    given = torch.tensor([0])
+    allowance = Allowance(15, points.device, given=given)
+    found = farthest_first(points, 5, allowance=allowance, given=given)
     taken = [0]
     for _ in range(5):
         taken.append(int(torch.cdist(flat, flat[taken]).min(dim=1).values.argmax()))
-    assert picks == taken[1:]
+    assert found.rows.tolist() == taken[1:]
 
 
 def test_counts_evaluations():
