@@ -67,7 +67,7 @@ def exact_squared(left: Array, i: int, right: Array, j: int) -> float:
     for axis in range(left.shape[1]):
         step = np.float64(left[i, axis]) - np.float64(right[j, axis])
         total += step * step
-    return total
+    return float(total)
 
 
 @compiled

@@ -101,3 +101,29 @@ def test_copies_come_last_and_without_repeats():
     picks = select("k-center", Pool(features=x), 8).indices.tolist()
     assert sorted(picks) == list(range(8))
     assert len(set(picks[-3:]) & {0, 1, 2, 3}) == 3
+
+
+def test_stops_at_a_radius():
+    x = data(60, 2, 3)
+    whole = select("k-center", Pool(features=x), 60)
+    wanted = radius(x, whole.indices[:9].tolist())
+    coreset = select("k-center", Pool(features=x), 60, radius=wanted * 1.0000001)
+    assert coreset.indices.tolist() == whole.indices[:9].tolist()
+    # What is given already covers: nothing is picked.
+    assert len(select("k-center", Pool(features=x), 60, radius=1e9, given=[0])) == 0
+
+
+@pytest.mark.parametrize("wrong", [-1.0, float("inf"), float("nan")])
+def test_refuses_a_bad_radius(wrong):
+    with pytest.raises(ArgumentError, match="radius must be"):
+        select("k-center", Pool(features=torch.eye(3)), 1, radius=wrong)
+
+
+def test_float32_far_from_the_origin_gives_the_picks_of_double_precision():
+    generator = torch.Generator().manual_seed(4)
+    x = (torch.randn(3000, 16, generator=generator) + 50).float()
+    single, double = (
+        select("k-center", Pool(features=x.to(kind)), 300).indices.tolist()
+        for kind in (torch.float32, torch.float64)
+    )
+    assert single == double
