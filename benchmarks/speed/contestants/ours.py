@@ -61,19 +61,27 @@ def gradient_matching(problem: Problem) -> Answer:
 
 def graph_cut(problem: Problem) -> Answer:
     """Graph cut on a kernel, with the row's weight of coverage."""
-    options = {name: problem.options[name] for name in ("bandwidth", "coverage")}
-    return _select("greedy", problem, set_function="graph-cut", options=options)
+    options: dict[str, Any] = {
+        "similarity": "rbf",
+        "bandwidth": problem.options["bandwidth"],
+        "trade_off": problem.options["coverage"],
+    }
+    return _select("graph-cut", problem, **options)
 
 
 def feature_based(problem: Problem) -> Answer:
     """Sums of square roots of feature sums."""
-    return _select("greedy", problem, set_function="feature-based")
+    return _select("feature-based", problem)
 
 
 def dpp(problem: Problem) -> Answer:
-    """Greedy maximum of the determinant of a kernel with a ridge on its diagonal."""
-    options = {name: problem.options[name] for name in ("bandwidth", "ridge")}
-    return _select("dpp", problem, **options)
+    """Greedy maximum of the determinant of a kernel with a ridge on its diagonal.
+
+    All rows tie at first; the selector `dpp` begins in the middle, this at the first row, as others
+    do.
+    """
+    options = {"bandwidth": problem.options["bandwidth"], "jitter": problem.options["ridge"]}
+    return _select("greedy", problem, set_function="log-determinant", options=options)
 
 
 def random(problem: Problem) -> Answer:

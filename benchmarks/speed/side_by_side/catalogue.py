@@ -6,7 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.speed.side_by_side.goals import goals_of
-from benchmarks.speed.side_by_side.lineup import ACTIVE, LINEUP, PAM, SUBMODLIB, ours
+from benchmarks.speed.side_by_side.lineup import (
+    ACTIVE,
+    LINEUP,
+    NEIGHBOURS,
+    PAM,
+    SUBMODLIB,
+    ours,
+)
 from benchmarks.speed.side_by_side.row import Contestant, Row
 from clcore.errors import UnknownNameError
 
@@ -45,7 +52,7 @@ def _options(task: str, data: str, d: int) -> dict[str, Any]:
     if task == "prob-cover":
         return {"radius": RADII[data, d]}
     if task == "facility-location-graph":
-        return {"neighbours": 50}
+        return {"neighbours": NEIGHBOURS}
     if task in ("dpp", "graph-cut"):
         return {"bandwidth": RADII[data, d], "ridge": 0.1, "coverage": 1.0}
     return {}
@@ -127,7 +134,7 @@ ROWS: Mapping[str, Row] = {
 # Rows that run when none is named, and whom each leaves out: contestants whose time at smaller
 # sizes says that they would be stopped at the limit.
 _NATIVE = "apricot, own similarities"
-_SPARSE = "apricot, 50 neighbours"
+_SPARSE = f"apricot, {NEIGHBOURS} neighbours"
 FULL: Mapping[str, tuple[str, ...]] = {
     "k-center-minibatch-64": (),
     "k-center-minibatch-128": (),

@@ -6,6 +6,9 @@ from benchmarks.speed.side_by_side.row import Contestant
 
 HERE = "benchmarks.speed.contestants."
 
+NEIGHBOURS = 50
+"""Of each row in the graphs of facility location, ours and apricot's."""
+
 TORCH, NUMPY = "torch loop", "numpy loop"
 SKLEARN, ACTIVE = "scikit-learn", "scikit-activeml"
 APRICOT, SUBMODLIB, PAM = "apricot", "submodlib", "kmedoids FasterPAM"
@@ -56,16 +59,16 @@ LINEUP: dict[str, tuple[Contestant, ...]] = {
         _active("core_set"),
     ),
     "facility-location": (
-        ours("facility_location"),
+        ours("facility_location", neighbours=None),
         _apricot("facility_location"),
         _apricot("facility_location_native", "apricot, own similarities"),
         _submodlib("facility_location"),
         _PAM,
     ),
     "facility-location-graph": (
-        ours("facility_location", neighbours="auto"),
-        ours("facility_location", "ours, exact"),
-        _apricot("facility_location_graph", "apricot, 50 neighbours", 0.0),
+        ours("facility_location", neighbours=NEIGHBOURS),
+        ours("facility_location", "ours, exact", neighbours=None),
+        _apricot("facility_location_graph", f"apricot, {NEIGHBOURS} neighbours", 0.0),
         _PAM,
     ),
     "max-herding": (
