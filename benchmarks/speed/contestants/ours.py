@@ -36,7 +36,7 @@ def max_herding(problem: Problem) -> Answer:
 
 def prob_cover(problem: Problem) -> Answer:
     """ProbCover with a radius that is given, on features as they are."""
-    return _select("prob-cover", problem, bandwidth=problem.options["radius"], normalise=False)
+    return _select("prob-cover", problem, delta=problem.options["radius"], normalise=False)
 
 
 def herding(problem: Problem) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from submodlib import FacilityLocationFunction, GraphCutFunction, LogDeterminantFunction
 
 from benchmarks.speed.contestants.similarities import Matrix, indicator, kernel, similarities
@@ -14,12 +15,12 @@ def _facility_location(matrix: Matrix, k: int) -> Answer:
     function = FacilityLocationFunction(
         n=len(matrix), mode="dense", separate_rep=False, sijs=matrix
     )
-    return _lazily(function, k)
+    return Answer.of(_lazily(function, k))
 
 
-def _lazily(function: Any, k: int) -> Answer:
+def _lazily(function: Any, k: int) -> list[int]:
     picks = function.maximize(budget=k, optimizer="LazyGreedy", show_progress=False)
-    return Answer.of([row for row, _ in picks])
+    return [row for row, _ in picks]
 
 
 def facility_location(problem: Problem) -> Answer:
@@ -46,15 +47,20 @@ def graph_cut(problem: Problem) -> Answer:
         separate_rep=False,
         ggsijs=kernel(problem),
     )
-    return _lazily(function, problem.k)
+    return Answer.of(_lazily(function, problem.k))
 
 
 def dpp(problem: Problem) -> Answer:
-    """Greedy maximum of the determinant of a kernel with a ridge on its diagonal."""
+    """Greedy maximum of the determinant of a kernel with a ridge on its diagonal.
+
+    All rows tie at first and it begins at the last: it is given the rows in reverse, so that all
+    contestants begin at the same one.
+    """
+    n = len(problem.features)
     function = LogDeterminantFunction(
-        n=len(problem.features),
+        n=n,
         mode="dense",
         lambdaVal=problem.options["ridge"],
-        sijs=kernel(problem),
+        sijs=np.ascontiguousarray(kernel(problem)[::-1, ::-1]),
     )
-    return _lazily(function, problem.k)
+    return Answer.of([n - 1 - row for row in _lazily(function, problem.k)])
