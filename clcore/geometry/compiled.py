@@ -44,7 +44,7 @@ def rounding(matrix: Array) -> float:
     Returns:
         1 plus a bound on the relative error of a sum of d squared differences.
     """
-    return 1.0 + (matrix.shape[1] + 8) * float(np.finfo(matrix.dtype).eps)
+    return float(1 + (matrix.shape[1] + 8) * np.finfo(matrix.dtype).eps)
 
 
 @compiled

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 
-from clcore import Pool, select
+from clcore import ArgumentError, Pool, select
 
 X = torch.tensor([[0.0], [1.0], [3.0], [7.0]], dtype=torch.float64)
 
@@ -45,7 +45,7 @@ def test_distribution(weights, taken):
 def test_prefix_and_gains():
     x = torch.randn(40, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     pool = Pool(features=x)
-    long, short = (select("k-means-plus-plus", pool, k, seed=4) for k in (12, 5))
+    long, short = (select("k-means-plus-plus", pool, k, seed=4, with_gains=True) for k in (12, 5))
     assert long.indices[:5].tolist() == short.indices.tolist()
     errors = [
         float(torch.cdist(x, x[long.indices[: j + 1]]).min(dim=1).values.square().mean())
@@ -54,6 +54,14 @@ def test_prefix_and_gains():
     falls = [before - after for before, after in itertools.pairwise(errors)]
     assert long.gains[0] == 0
     assert long.gains[1:].tolist() == pytest.approx(falls, abs=1e-5)
+    assert select("k-means-plus-plus", pool, 5, seed=4).gains.tolist() == [0] * 5
+    on_top = select("k-means-plus-plus", pool, 3, given=[3, 5], with_gains=True)
+    rows = torch.tensor([3, 5, *on_top.indices.tolist()])
+    errors = [
+        float(torch.cdist(x, x[rows[:j]]).min(dim=1).values.square().mean()) for j in (2, 3, 4, 5)
+    ]
+    falls = [before - after for before, after in itertools.pairwise(errors)]
+    assert on_top.gains.tolist() == pytest.approx(falls, abs=1e-5)
 
 
 def test_copies_and_rows_without_weight_are_the_last_resort():
@@ -72,3 +80,9 @@ def test_quotas_close_labels():
     pool = Pool(features=torch.randn(30, 2), labels=torch.arange(30) % 3)
     picks = select("k-means-plus-plus", pool, 30, quotas={0: 1, 1: 2}).indices
     assert torch.bincount(picks % 3).tolist() == [1, 2, 10]
+
+
+@pytest.mark.parametrize("power", [0.0, -1.0, float("inf"), float("nan")])
+def test_refuses_a_bad_power(power):
+    with pytest.raises(ArgumentError, match="power must be"):
+        select("k-means-plus-plus", Pool(features=torch.eye(3)), 1, power=power)
