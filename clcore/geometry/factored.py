@@ -93,6 +93,11 @@ class FactoredPoints:
         features = None if self.features is None else self.features[rows]
         return FactoredPoints(self.errors[rows], features, bias=self.bias > 0)
 
+    def double(self) -> FactoredPoints:
+        """Return the same in double precision."""
+        features = None if self.features is None else self.features.double()
+        return FactoredPoints(self.errors.double(), features, bias=self.bias > 0)
+
     def to_row(self, row: int | Tensor) -> Tensor:
         """Compute the squared distances of all rows to one of them.
 

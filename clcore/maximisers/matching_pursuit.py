@@ -2,7 +2,8 @@
 
 Source: Pati, Rezaiifar & Krishnaprasad, "Orthogonal matching pursuit: recursive function
 approximation with applications to wavelet decomposition", 1993; with weights that may not be
-negative as in Killamsetty et al., GRAD-MATCH, ICML 2021.
+negative as in Killamsetty et al., GRAD-MATCH, ICML 2021, which takes the gradients as long as they
+are where the classic form takes unit vectors; here `normalise` says which.
 
 Formula: with the residual r of the set chosen so far,
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,13 +39,17 @@ class MatchingPursuit(Maximiser):
     Args:
         tolerance: Stop once the residual is no longer than this share of the target; 0 goes on
             to `k`.
+        normalise: Divide the correlations by √(‖g_i‖² + λ), so that long gradients are not
+            preferred: the first step of each pick then lowers the objective the most.
     """
 
     tolerance: float = 0.0
+    normalise: bool = False
 
     def __post_init__(self) -> None:
         check_tolerance(self.tolerance)
         # What the base class promises depends on the option: say so on the instance.
+        check_flag("normalise", self.normalise)
         object.__setattr__(self, "stops_early", self.tolerance > 0)
 
     def _maximise(
@@ -65,7 +70,7 @@ class MatchingPursuit(Maximiser):
             while len(picks) < k:
                 if self.tolerance > 0 and objective.residual() <= self.tolerance:
                     break
-                row = most_correlated(objective, allowance.penalty)
+                row = most_correlated(objective, allowance.penalty, normalise=self.normalise)
                 if stop.gain is not None and stop.before(float(objective.gains(row))):
                     break
                 before = objective.value()
@@ -78,18 +83,33 @@ class MatchingPursuit(Maximiser):
         return picks
 
 
-def most_correlated(objective: GradientMatching, penalty: Tensor) -> Tensor:
+def most_correlated(
+    objective: GradientMatching, penalty: Tensor, *, normalise: bool = False
+) -> Tensor:
     """Return the open row whose gradient has the largest product with the residual.
 
     Args:
         objective: The state of the pursuit.
         penalty: `[n]`: 0 where a row may be picked, minus infinity where not.
+        normalise: Divide by √(‖g_i‖² + λ) first.
 
     Returns:
         int64 `[1]`; the lowest of equal ones.
     """
     correlations = objective.correlations()
+    if normalise:
+        correlations = correlations * objective.scale
     return (correlations + penalty.to(correlations.dtype)).argmax().reshape(1)
+
+
+def check_flag(name: str, value: Any) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises:
+        ArgumentError: If it is anything else.
+    """
+    if not isinstance(value, bool):
+        raise ArgumentError(f"{name} must be True or False, not {value!r}")
 
 
 def check_tolerance(tolerance: Any) -> None:
