@@ -16,6 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from clcore.errors import ArgumentError
+from clcore.geometry.points import Points
 from clcore.maximiser import Picks, Stop
 from clcore.quotas import Allowance
 
@@ -54,6 +56,17 @@ class Rules:
         return cls(rows, keys, np.array(room, dtype=np.int64))
 
 
+def plain_points(objective: KernelCoverage) -> Points:
+    """Return the distances of an objective, where they are those of rows of numbers.
+
+    Raises:
+        ArgumentError: If they are not.
+    """
+    if not isinstance(objective.points, Points):
+        raise ArgumentError("this way of picking needs the features themselves, not factors")
+    return objective.points
+
+
 def exact_coverage(
     objective: KernelCoverage, k: int, *, allowance: Allowance, stop: Stop | None = None
 ) -> Picks:
@@ -75,7 +88,7 @@ def exact_coverage(
     target = target - objective.value() if target < math.inf else target
     rules = Rules.of(allowance)
     n, lanes = len(objective), loops.LANES
-    columns = objective.points.columns
+    columns = plain_points(objective).columns
     count = -(-n // lanes)
     axes = -(-len(columns) // loops.TOGETHER) * loops.TOGETHER
     padded = columns.new_zeros(axes, count * lanes)

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from clcore.geometry.coverage import Rules, exact_coverage
+from clcore.geometry.coverage import Rules, exact_coverage, plain_points
 from clcore.geometry.neighbours import Index, coverers
 from clcore.maximiser import Picks, Stop
 from clcore.quotas import Allowance
@@ -106,7 +106,7 @@ def _over_graph(settled: _Settled, k: int, rules: Rules, neighbours: int, index:
     from clcore.geometry import graph_loops as loops
 
     objective, weights = settled.objective, settled.weights
-    matrix = objective.points.columns.t()
+    matrix = plain_points(objective).columns.t()
     graph = coverers(matrix, neighbours, index=index)
     objective.evaluations += graph.evaluations
     similar = loops.worth(graph.squared, *settled.kernel)
@@ -169,18 +169,19 @@ class _Settled:
         """Compute the distances of all rows to some new picks, and what these add."""
         from clcore.geometry.graph_loops import settle
 
-        columns, squares = self.objective.points.columns, self.objective.points.squares
+        points = plain_points(self.objective)
+        columns, squares = points.columns, points.squares
         lowered = squares * (1 - 8 * torch.finfo(squares.dtype).eps)
         own = lowered.numpy()
         partial = squares.new_empty(ROWS_TOGETHER * PICKS_TOGETHER)
         for first in range(0, len(rows), PICKS_TOGETHER):
             part = rows[first : first + PICKS_TOGETHER]
-            points, lengths = columns[:, part], lowered[part]
+            picked, lengths = columns[:, part], lowered[part]
             for start in range(0, len(squares), ROWS_TOGETHER):
                 here = slice(start, min(start + ROWS_TOGETHER, len(squares)))
                 size = here.stop - start
                 block = partial[: size * len(part)].view(size, len(part))
-                torch.addmm(lengths, columns[:, here].t(), points, alpha=-2.0, out=block)
+                torch.addmm(lengths, columns[:, here].t(), picked, alpha=-2.0, out=block)
                 settle(
                     block.numpy(),
                     own[here],

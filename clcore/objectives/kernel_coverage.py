@@ -13,6 +13,8 @@ Memory: O(n d) and blocks of distances; never n × n.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
@@ -24,6 +26,31 @@ from clcore.pool import Pool
 
 BLOCK = 2**19
 """Distances looked at together: about what the second-level cache holds (measured)."""
+
+
+class Distances(Protocol):
+    """What coverage asks of a source of distances; `Points` and `FactoredPoints` have it."""
+
+    evaluations: int
+
+    def __len__(self) -> int: ...
+
+    @property
+    def step(self) -> int:
+        """Multiplications that the distances to one row take."""
+
+    @property
+    def squares(self) -> Tensor:
+        """`[n]`: squared lengths; says the type and the device."""
+
+    def to_rows(self, rows: Tensor) -> Tensor:
+        """Squared distances `[m, n]` of some rows to all."""
+
+    def nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared distances `[n]` to the nearest of some rows, and its place."""
+
+    def to_centre(self) -> Tensor:
+        """Squared distances `[n]` to the mean."""
 
 
 class KernelCoverage(Objective):
@@ -65,12 +92,12 @@ class KernelCoverage(Objective):
         reach = largest_distance(points)
         self._prepare(points, coverage_kernel(kernel, bandwidth, reach, tiebreak))
 
-    def _make_points(self, pool: Pool, normalise: bool) -> Points:
+    def _make_points(self, pool: Pool, normalise: bool) -> Distances:
         """Make the distances; another source of distances is one method of a subclass."""
         matrix = as_matrix(pool.signal(self.signals[0]))
         return Points(normalised(matrix) if normalise else matrix)
 
-    def _prepare(self, points: Points, kernel: Kernel) -> None:
+    def _prepare(self, points: Distances, kernel: Kernel) -> None:
         """Set what every kernel needs, and begin with the empty set."""
         self.points, self.kernel = points, kernel
         weights, kind = self.pool.weights, points.squares.dtype
@@ -164,10 +191,22 @@ class KernelCoverage(Objective):
         Returns:
             float64 `[k]` that sum to the weight of the pool.
         """
-        before = self.points.evaluations
-        _, place = self.points.nearest(picks)
-        self.evaluations += self.points.evaluations - before
+        _, place = self.assigned(picks)
         return cell_weights(place, len(picks), self.pool.weights)
+
+    def assigned(self, picks: Tensor) -> tuple[Tensor, Tensor]:
+        """Give each row to its nearest pick.
+
+        Args:
+            picks: int64 `[k]`, at least one.
+
+        Returns:
+            Squared distances `[n]` and places among the picks, int64 `[n]`.
+        """
+        before = self.points.evaluations
+        found = self.points.nearest(picks)
+        self.evaluations += self.points.evaluations - before
+        return found
 
 
 def cell_weights(place: Tensor, cells: int, weights: Tensor | None) -> Tensor:
@@ -186,6 +225,6 @@ def cell_weights(place: Tensor, cells: int, weights: Tensor | None) -> Tensor:
     return sizes.index_add_(0, place, ones if weights is None else weights.to(torch.float64))
 
 
-def largest_distance(points: Points) -> float:
+def largest_distance(points: Distances) -> float:
     """Bound the largest distance between two points: twice the largest to their mean."""
     return 2 * float(points.to_centre().max().sqrt()) if len(points) else 0.0

@@ -99,22 +99,22 @@ def cover(
     )
 
 
-def weighted_coreset(objective: KernelCoverage, found: Cover) -> Coreset:
-    """Make the answer of picks whose weights are the sizes of their cells.
+def coverage_coreset(objective: KernelCoverage, found: Cover, *, weighted: bool) -> Coreset:
+    """Make the answer of picks.
 
     Args:
         objective: Whose set holds the picks.
         found: The picks.
+        weighted: Whether weights are the sizes of the cells; else they are ones.
 
     Returns:
-        The coreset.
+        The coreset; `report["value"]` is the objective's.
     """
     rows = torch.tensor(found.picks.rows, dtype=torch.int64, device=objective.device)
-    weights: Tensor
-    if found.place is None:
-        weights = objective.weights(rows)
-    else:
-        weights = cell_weights(found.place, len(rows), objective.pool.weights)
+    weights = None
+    if weighted:
+        _, place = assigned(objective, found)
+        weights = cell_weights(place, len(rows), objective.pool.weights)
     return Coreset.of(
         rows,
         weights=weights,
@@ -122,3 +122,20 @@ def weighted_coreset(objective: KernelCoverage, found: Cover) -> Coreset:
         distance_evaluations=objective.evaluations,
         report={"value": objective.value(), **found.report},
     )
+
+
+def assigned(objective: KernelCoverage, found: Cover) -> tuple[Tensor, Tensor]:
+    """Give each row to its nearest pick; rows that were given count with theirs, too.
+
+    Args:
+        objective: Whose set holds the picks.
+        found: The picks.
+
+    Returns:
+        Squared distances `[n]`, and places among the picks, int64 `[n]`; the first of several that
+        are equally near.
+    """
+    if found.place is not None:
+        return objective.nearest, found.place
+    rows = torch.tensor(found.picks.rows, dtype=torch.int64, device=objective.device)
+    return objective.assigned(rows)

@@ -46,7 +46,7 @@ from clcore.greedy import GreedySelector
 from clcore.objectives.facility_location import FacilityLocation as Objective
 from clcore.pool import Pool
 from clcore.quotas import Allowance
-from clcore.selectors._coverage import Neighbours, check_neighbours, cover, weighted_coreset
+from clcore.selectors._coverage import Neighbours, check_neighbours, cover, coverage_coreset
 
 
 @dataclass(frozen=True)
@@ -100,4 +100,4 @@ class FacilityLocation(GreedySelector):
             neighbours=self.neighbours,
             index=self.index,
         )
-        return weighted_coreset(objective, found)
+        return coverage_coreset(objective, found, weighted=True)
