@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clcore.coreset import Coreset
 from clcore.errors import ArgumentError
-from clcore.maximiser import Maximiser, Stop
+from clcore.maximiser import Maximiser, Picks, Stop
 from clcore.objective import Objective
 from clcore.pool import Pool
 from clcore.quotas import Allowance
@@ -67,14 +67,20 @@ class GreedySelector(Selector):
     ) -> Coreset:
         objective = self.objective(pool)
         objective.start(given)
-        maximiser: Maximiser = self._maximiser  # type: ignore[attr-defined]
-        picks = maximiser.maximise(
-            objective, k, allowance=allowance, generator=generator, stop=self.stop
-        )
+        picks = self._pick(objective, k, allowance, generator)
         rows = torch.tensor(picks.rows, dtype=torch.int64, device=pool.device)
         return Coreset.of(
             rows,
             weights=objective.weights(rows) if self.weighted else None,
             gains=picks.gains,
             distance_evaluations=objective.evaluations,
+        )
+
+    def _pick(
+        self, objective: Objective, k: int, allowance: Allowance, generator: torch.Generator
+    ) -> Picks:
+        """Run the maximiser; the place for a method that makes its first picks otherwise."""
+        maximiser: Maximiser = self._maximiser  # type: ignore[attr-defined]
+        return maximiser.maximise(
+            objective, k, allowance=allowance, generator=generator, stop=self.stop
         )

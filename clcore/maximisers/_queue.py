@@ -24,6 +24,10 @@ LOWEST = float(np.finfo(np.float64).min)
 """What a gain of minus infinity counts as, so that an open row stays above a closed one."""
 
 
+WORTH_A_CALL = 2**17
+"""Multiplications that take about as long as calling for them does (measured)."""
+
+
 class Queue:
     """Rows in the order of their gains, of which only the foremost are computed anew.
 
@@ -31,7 +35,7 @@ class Queue:
         objective: What gives the gains. Where it is not submodular a stale gain bounds nothing,
             and every open row is asked again in every step.
         allowance: Which rows are open; `take` records picks in it.
-        batch: How many rows are asked at once.
+        batch: How many rows are asked at once; None for as many as make a call worth its while.
         costs: Positive `[n]`: rows are ordered by gain over cost. None for ones.
         first: `[n]`: the gains now, where they are known already.
 
@@ -44,11 +48,12 @@ class Queue:
         self,
         objective: Objective,
         allowance: Allowance,
-        batch: int,
+        batch: int | None = None,
         costs: NDArray[np.float64] | None = None,
         first: NDArray[np.float64] | None = None,
     ) -> None:
-        self.objective, self.allowance, self.batch, self.costs = objective, allowance, batch, costs
+        self.objective, self.allowance, self.costs = objective, allowance, costs
+        self._fixed = batch
         self.size = 0
         self.bounds = np.full(len(objective), -np.inf)
         self._fresh_at = np.zeros(len(objective), dtype=np.int64)
@@ -56,23 +61,27 @@ class Queue:
         self._record(rows, gains_of(objective, rows) if first is None else first[rows])
         self.rebuild()
 
-    def best(self, over: float = -np.inf) -> tuple[int, float] | None:
+    @property
+    def batch(self) -> int:
+        """How many rows are asked at once now."""
+        return batch_for(self.objective) if self._fixed is None else self._fixed
+
+    def best(self) -> tuple[int, float] | None:
         """Find the row of largest gain over cost now; the lowest of those that are equal.
 
-        Args:
-            over: Nothing up to this is of interest.
-
         Returns:
-            The row and its gain over cost, or None where no open row is above `over`.
+            The row and its gain over cost, or None where no row is open.
         """
-        if not self.objective.submodular:
-            self.ask(np.flatnonzero(self.bounds > -np.inf))
-            self.rebuild()
+        if self._asks_all():
+            rows = np.flatnonzero(self.bounds > -np.inf)
+            place = int(self.ask(rows).argmax()) if len(rows) else 0
+            found = int(rows[place]) if len(rows) else -1
+            return (found, float(self.bounds[found])) if len(rows) else None
         batch = self.batch
         while True:
             place = int(self._values.argmax()) if len(self._values) else -1
             key = float(self._values[place]) if place >= 0 else -np.inf
-            if max(key, self._floor) <= over:
+            if max(key, self._floor) == -np.inf:
                 return None
             row = int(self._front[place])
             if key < self._floor or (key == self._floor and row > self._floor_row):
@@ -88,12 +97,11 @@ class Queue:
         self.objective.add(torch.tensor([row], device=self.objective.device))
         self.size += 1
         self.bounds[row] = -np.inf
-        if self.allowance.take(row):
-            self.close(~self._open())
-            return
         place = int(np.searchsorted(self._front, row))
         if place < len(self._front) and self._front[place] == row:
             self._values[place] = -np.inf
+        if self.allowance.take(row):
+            self.close(~self._open())
 
     def close(self, rows: NDArray[np.bool_]) -> None:
         """Take rows out for good.
@@ -116,7 +124,8 @@ class Queue:
             `[m]`, which are the rows' bounds from now on.
         """
         self._record(rows, gains_of(self.objective, rows))
-        return self.bounds[rows]
+        found: NDArray[np.float64] = self.bounds[rows]
+        return found
 
     def climb(self, picks: Picks, k: int, stop: Stop, target: float) -> None:
         """Take the best row until there are `k` picks, none is left or there is reason to stop.
@@ -133,6 +142,11 @@ class Queue:
                 break
             self.take(best[0])
             picks.append(*best)
+
+    def _asks_all(self) -> bool:
+        """Whether asking every open row is no slower than asking some (or no gain is a bound)."""
+        cheap = len(self.bounds) * self.objective.step <= 16 * WORTH_A_CALL
+        return not self.objective.submodular or (cheap and self._fixed is None)
 
     def _open(self) -> NDArray[np.bool_]:
         flags: NDArray[np.bool_] = self.allowance.open.cpu().numpy()
@@ -163,10 +177,11 @@ class Queue:
             self._front = np.arange(len(bounds))
         else:
             level = np.partition(bounds, -count)[-count]
-            above = np.flatnonzero(bounds > level)
+            chosen = bounds > level
             equal = np.flatnonzero(bounds == level)
-            room = count - len(above)
-            self._front = np.sort(np.concatenate([above, equal[:room]]))
+            room = count - int(chosen.sum())
+            chosen[equal[:room]] = True
+            self._front = np.flatnonzero(chosen)
             if len(equal) > room:
                 self._floor, self._floor_row = float(level), int(equal[room])
             else:
@@ -174,6 +189,11 @@ class Queue:
                 self._floor = float(rest.max()) if len(rest) else -np.inf
                 self._floor_row = -1 if self._floor > -np.inf else len(bounds)
         self._values = bounds[self._front]
+
+
+def batch_for(objective: Objective) -> int:
+    """Say how many rows to ask at once: at least 16, more where a gain is cheap."""
+    return max(16, WORTH_A_CALL // max(1, objective.step))
 
 
 def gains_of(objective: Objective, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -196,4 +216,5 @@ def gains_of(objective: Objective, rows: NDArray[np.int64]) -> NDArray[np.float6
     if np.isnan(gains.sum()) and np.isnan(gains).any():
         row = int(rows[int(np.isnan(gains).argmax())])
         raise ArgumentError(f"the gain of {objective.name} for row {row} is NaN")
-    return np.maximum(gains, LOWEST)
+    bounded: NDArray[np.float64] = np.maximum(gains, LOWEST)
+    return bounded

@@ -27,7 +27,7 @@ from clcore.checks import whole_number
 from clcore.errors import ArgumentError, SignalError
 from clcore.geometry import step_loop
 from clcore.maximiser import Maximiser, Picks, Stop
-from clcore.maximisers._queue import Queue, gains_of
+from clcore.maximisers._queue import Queue, batch_for, gains_of
 from clcore.objective import Objective
 from clcore.quotas import Allowance
 
@@ -39,12 +39,12 @@ class Knapsack(Maximiser):
     Args:
         budget: The most that the picks may cost together; above 0, in the units of the costs.
         costs: The signal of the pool that holds a positive cost for each row.
-        batch: How many rows are asked at once.
+        batch: How many rows are asked at once; None for 16, or more where a gain is cheap.
     """
 
     budget: float | None = None
     costs: str = "costs"
-    batch: int = 16
+    batch: int | None = None
 
     prefix: ClassVar[bool] = False
     stops_early: ClassVar[bool] = True
@@ -54,7 +54,8 @@ class Knapsack(Maximiser):
             raise ArgumentError("knapsack needs a budget: Knapsack(budget=…)")
         if not (math.isfinite(self.budget) and self.budget > 0):
             raise ArgumentError(f"budget must be a finite number above 0, not {self.budget!r}")
-        whole_number("batch", self.batch, least=1)
+        if self.batch is not None:
+            whole_number("batch", self.batch, least=1)
 
     def _maximise(
         self,
@@ -70,7 +71,7 @@ class Knapsack(Maximiser):
         fits = np.flatnonzero(allowance.open.cpu().numpy() & (costs <= float(self.budget or 0)))
         first[fits] = gains_of(objective, fits)
         runs = []
-        with step_loop(self.batch * objective.step):
+        with step_loop(batch_for(objective) * objective.step):
             for divisor in (costs, None):
                 own = objective.fork()
                 queue = Queue(own, copy.deepcopy(allowance), self.batch, divisor, first)

@@ -9,8 +9,8 @@ batch at a time; once the best fresh gain is not below any bound that is left, i
 all. Ties go to the lowest row, as in plain greedy: a row with an equal bound and a lower number is
 asked again before the pick.
 
-Defaults: batches of 16, which a matrix product evaluates in little more time than one; a step that
-needs more than one batch doubles it each time.
+Defaults: batches of 16, which a matrix product evaluates in little more time than one, or as many
+as take 2^17 multiplications; a step that needs more than one batch doubles it each time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from clcore.checks import whole_number
 from clcore.geometry import step_loop
 from clcore.maximiser import Maximiser, Picks, Stop
-from clcore.maximisers._queue import Queue
+from clcore.maximisers._queue import Queue, batch_for
 from clcore.objective import Objective
 from clcore.quotas import Allowance
 
@@ -33,15 +33,16 @@ class Lazy(Maximiser):
     """Take the row of largest gain, k times, asking again only rows that may have it.
 
     Args:
-        batch: How many rows are asked at once.
+        batch: How many rows are asked at once; None for 16, or more where a gain is cheap.
     """
 
-    batch: int = 16
+    batch: int | None = None
 
     needs_submodular: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        whole_number("batch", self.batch, least=1)
+        if self.batch is not None:
+            whole_number("batch", self.batch, least=1)
 
     def _maximise(
         self,
@@ -54,6 +55,6 @@ class Lazy(Maximiser):
         picks = Picks()
         target = stop.target(objective)
         queue = Queue(objective, allowance, self.batch)
-        with step_loop(self.batch * objective.step):
+        with step_loop(batch_for(objective) * objective.step):
             queue.climb(picks, k, stop, target)
         return picks

@@ -153,7 +153,7 @@ class Partitioned(Maximiser):
         if best is None:
             return merged
         function, picks = objective.fork(), Picks()
-        for row in best.split(1):
+        for row in best.unsqueeze(1):
             picks.append(int(row), float(function.gains(row)))
             function.add(row)
         objective.evaluations += function.evaluations

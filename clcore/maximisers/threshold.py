@@ -26,7 +26,7 @@ from clcore.checks import whole_number
 from clcore.errors import ArgumentError
 from clcore.geometry import step_loop
 from clcore.maximiser import Maximiser, Picks, Stop
-from clcore.maximisers._queue import Queue
+from clcore.maximisers._queue import Queue, batch_for
 from clcore.objective import Objective
 from clcore.quotas import Allowance
 
@@ -38,18 +38,19 @@ class Threshold(Maximiser):
     Args:
         epsilon: By which share the threshold falls, and what may be lost of the value; above 0
             and below 1.
-        batch: How many rows are asked at once.
+        batch: How many rows are asked at once; None for 16, or more where a gain is cheap.
     """
 
     epsilon: float = 0.1
-    batch: int = 16
+    batch: int | None = None
 
     needs_submodular: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not 0 < self.epsilon < 1:
             raise ArgumentError(f"epsilon must be above 0 and below 1, not {self.epsilon!r}")
-        whole_number("batch", self.batch, least=1)
+        if self.batch is not None:
+            whole_number("batch", self.batch, least=1)
 
     def _maximise(
         self,
@@ -65,7 +66,7 @@ class Threshold(Maximiser):
         largest = float(queue.bounds.max())
         lowest = self.epsilon / len(objective) * largest
         least = max(0.0, lowest, -math.inf if stop.gain is None else stop.gain)
-        with step_loop(self.batch * objective.step):
+        with step_loop(batch_for(objective) * objective.step):
             while len(picks) < k and (most := float(queue.bounds.max())) > least:
                 # Levels that no bound reaches are passed over at once.
                 falls = math.ceil(math.log(most / largest) / math.log1p(-self.epsilon) - 1e-9)
@@ -83,7 +84,7 @@ class Threshold(Maximiser):
         waiting = np.flatnonzero(queue.bounds >= level)
         waiting = waiting[np.argsort(-queue.bounds[waiting], kind="stable")]
         while len(waiting):
-            batch, waiting = waiting[: self.batch], waiting[self.batch :]
+            batch, waiting = waiting[: queue.batch], waiting[queue.batch :]
             while len(batch):
                 gains = queue.ask(batch)
                 passing = [
