@@ -61,7 +61,7 @@ LABELLING = (
     Contestant("graph-cut"),
     Contestant("dpp"),
     Contestant("max-herding"),
-    Contestant("prob-cover"),
+    Contestant("prob-cover", {"classes": CLASSES}),
     Contestant("cluster-round-robin"),
     Contestant("cluster-round-robin", {"within": "nearest"}),
     Contestant("least-confidence"),

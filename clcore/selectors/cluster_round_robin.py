@@ -27,8 +27,10 @@ Differences from reference codes: TypiClust's code takes squared distances for t
 paper says distances), computes it anew without the rows already taken, and never picks from small
 clusters; Cluster-Margin clusters by average linkage, which needs all pairs.
 
-Expected numbers: docs/selectors.md; on the digits of scikit-learn, 10 labels so picked are worth
-about 25 points of accuracy over random ones.
+Expected numbers: on the digits of scikit-learn with logistic regression, 10 labels so picked are
+worth 17 points of accuracy over random ones, with `within="nearest"` 23 (docs/selectors.md). 50,000
+× 64, 500 picks: 1.5 s of one core; 1,000,000 × 64, 10,000 picks of 500 clusters with
+`within="nearest"`: 4.6 s.
 """
 
 from __future__ import annotations
