@@ -93,10 +93,10 @@ def draw_without_distance(tree: Array, weights: Array, is_open: Array, state: Ar
 
 @compiled
 def draw_by_distance(
-    rows: Array, centres: Array, count: int, bound: Array, seen: Array, weights: Array, power: float,
-    tree: Array, state: Array, factor: float,
+    rows: Array, centres: Array, count: int, bound: Array, seen: Array, weights: Array,
+    power: float, tree: Array, state: Array, factor: float,
 ) -> tuple[int, int]:  # fmt: skip
-    """Draw an open row by its fresh mass; returns it, −1 if none has any, and the pairs computed."""
+    """Draw an open row by its fresh mass; returns it (−1: none has any) and the pairs computed."""
     pairs = 0
     while tree[1] > 0:
         row = draw_leaf(tree, draw_uniform(state) * tree[1])

@@ -169,7 +169,7 @@ def test_the_generator_of_the_kernel():
     for value in expected:
         assert draw_uniform(state) == (value >> 11) * 2.0**-53
     numbers = np.array([draw_uniform(state) for _ in range(4000)])
-    assert 0 <= numbers.min()
+    assert numbers.min() >= 0
     assert numbers.max() < 1
     counts = np.histogram(numbers, bins=20, range=(0, 1))[0]
     assert ((counts - 200) ** 2 / 200).sum() < 19 + 4 * math.sqrt(38)
