@@ -26,8 +26,10 @@ from clcore.errors import ArgumentError
 from clcore.geometry.points import BLOCK_BYTES, Points
 
 
-class FactoredPoints:
-    """Rows g_i = e_i ⊗ [h_i, 1] with the distances of `Points` and inner products.
+class FactoredPoints(Points):
+    """Rows g_i = e_i ⊗ [h_i, 1]: the distances of `Points`, and inner products.
+
+    It stands wherever `Points` may that asks for distances; `matrix` holds the errors alone.
 
     Args:
         errors: float32 or float64 `[n, C]`: the gradients with respect to the logits.
@@ -44,13 +46,13 @@ class FactoredPoints:
         bias: 1.0 with a bias or without features, else 0.0.
         shape: `(C, d + 1)`, or `(C, d)` without bias, or `(C, 1)` without features: of one
             gradient as a matrix.
-        squares: `[n]`: squared lengths of the gradients, not centred.
         evaluations: Distances and inner products computed so far.
     """
 
     def __init__(self, errors: Tensor, features: Tensor | None = None, bias: bool = True) -> None:
         if features is not None:
             _check_factors(errors, features)
+        super().__init__(errors)
         self.errors, self.features = errors, features
         self.bias = 1.0 if bias or features is None else 0.0
         inputs = (0 if features is None else features.shape[1]) + int(self.bias)
@@ -60,16 +62,28 @@ class FactoredPoints:
             self.feature_squares = torch.ones_like(self.error_squares)
         else:
             self.feature_squares = features.square().sum(dim=1) + self.bias
-        self.squares = self.error_squares * self.feature_squares
-        self.evaluations = 0
 
-    def __len__(self) -> int:
-        return len(self.errors)
+    @cached_property
+    def squares(self) -> Tensor:
+        """The squared lengths of the gradients, `[n]`; they are not centred."""
+        return self.error_squares * self.feature_squares
 
-    @property
-    def device(self) -> torch.device:
-        """Where the factors lie."""
-        return self.errors.device
+    @cached_property
+    def columns(self) -> Tensor:
+        """Not there: the gradients are never multiplied out.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("factored points have no columns: use their distances and products")
+
+    def safe_rows(self) -> Tensor:
+        """Not there: the gradients are never multiplied out.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("factored points have no rows: use their distances and products")
 
     @property
     def dtype(self) -> torch.dtype:
@@ -146,26 +160,6 @@ class FactoredPoints:
         mean = self.sums(ones) / max(1, len(self))
         length = mean.square().sum().to(self.dtype)
         return (self.squares - 2 * self.times(mean) + length).clamp_min_(0.0)
-
-    def nearest(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Find for every row the nearest of some rows, block by block.
-
-        Args:
-            rows: int64 `[m]`; with none, every distance is infinite and every place 0.
-
-        Returns:
-            Squared distances `[n]`, and the places in `rows` of the nearest, int64 `[n]`; the
-            first where several are equally near.
-        """
-        least = torch.full_like(self.squares, torch.inf)
-        place = torch.zeros(len(self), dtype=torch.int64, device=self.device)
-        block = max(1, BLOCK_BYTES // max(1, 4 * len(self) * least.element_size()))
-        for start in range(0, len(rows), block):
-            squared, here = self.to_rows(rows[start : start + block]).min(dim=0)
-            nearer = squared < least
-            least = torch.where(nearer, squared, least)
-            place = torch.where(nearer, here + start, place)
-        return least, place
 
     def inner_products(self, rows: Tensor) -> Tensor:
         """Compute the inner products of some gradients with all of them: `[m, n]`.

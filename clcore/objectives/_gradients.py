@@ -82,6 +82,46 @@ def _own_class(errors: Tensor, labels: Tensor | None) -> Tensor:
     return errors * nn.functional.one_hot(labels, errors.shape[1])
 
 
+def matching_target(
+    pool: Pool, points: FactoredPoints, gradients: str, bias: bool, validation: Pool | None
+) -> Tensor:
+    """Add up the gradients that are to be matched.
+
+    Args:
+        pool: The candidates.
+        points: Their gradients.
+        gradients: Which kind; see `GradientMatching`.
+        bias: Whether the last layer has a bias.
+        validation: Rows whose mean, times the weight of the pool, is wanted; None for the pool's
+            own weighted sum.
+
+    Returns:
+        float64 `[C, d + 1]`, on the pool's device.
+
+    Raises:
+        ArgumentError: If the gradients of the validation rows have another shape.
+        SignalError: If they lack a signal.
+    """
+    total = row_weights(pool)
+    if validation is None:
+        return _sum_of(points, total)
+    others = gradient_points(validation, gradients, bias=bias)
+    if others.shape != points.shape:
+        raise ArgumentError(
+            f"validation has gradients of shape {others.shape} where the pool's are {points.shape}"
+        )
+    weights = row_weights(validation)
+    share = float(total.sum() / weights.sum().clamp_min(torch.finfo(torch.float64).tiny))
+    return _sum_of(others, weights * share).to(points.device)
+
+
+def _sum_of(points: FactoredPoints, weights: Tensor) -> Tensor:
+    """Add up weighted gradients; a sum that is nothing but rounding is 0: nothing can match it."""
+    total = points.sums(weights)
+    lengths = float((weights * points.squares.double().sqrt()).sum())
+    return total if float(total.norm()) > 1e-14 * lengths else torch.zeros_like(total)
+
+
 def scaled(fitted: Tensor, pool: Pool) -> Tensor:
     """Scale weights by one factor to sum to the weight of the pool.
 

@@ -26,8 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clcore.errors import ArgumentError
-from clcore.geometry.factored import FactoredPoints
 from clcore.geometry.non_negative import NonNegativeLeastSquares
 from clcore.objective import Objective
 from clcore.objectives._gradients import (
@@ -35,7 +33,7 @@ from clcore.objectives._gradients import (
     check_pool,
     check_ridge,
     gradient_points,
-    row_weights,
+    matching_target,
     scaled,
 )
 from clcore.pool import Pool
@@ -82,25 +80,11 @@ class GradientMatching(Objective):
         check_ridge(ridge)
         check_pool("validation", validation)
         self.atoms = gradient_points(pool, gradients, bias=bias)
-        self.target = self._target(gradients, bias, validation)
+        self.target = matching_target(pool, self.atoms, gradients, bias, validation)
         self.square = float(self.target.square().sum())
         self._base: Tensor | None = None
         self._scale: Tensor | None = None
         self.reset()
-
-    def _target(self, gradients: str, bias: bool, validation: Pool | None) -> Tensor:
-        total = row_weights(self.pool)
-        if validation is None:
-            return _sum_of(self.atoms, total)
-        others = gradient_points(validation, gradients, bias=bias)
-        if others.shape != self.atoms.shape:
-            raise ArgumentError(
-                f"validation has gradients of shape {others.shape} where the pool's are "
-                f"{self.atoms.shape}"
-            )
-        weights = row_weights(validation)
-        share = float(total.sum() / weights.sum().clamp_min(torch.finfo(torch.float64).tiny))
-        return _sum_of(others, weights * share).to(self.device)
 
     @property
     def step(self) -> int:
@@ -241,10 +225,3 @@ class GradientMatching(Objective):
     def _residual(self) -> Tensor:
         weights = torch.from_numpy(self.fit.weights).to(self.device)
         return self.target - self.atoms.sums(weights, self._chosen())
-
-
-def _sum_of(atoms: FactoredPoints, weights: Tensor) -> Tensor:
-    """Add up weighted gradients; a sum that is nothing but rounding is 0, and nothing matches it."""
-    total = atoms.sums(weights)
-    lengths = float((weights * atoms.squares.double().sqrt()).sum())
-    return total if float(total.norm()) > 1e-14 * lengths else torch.zeros_like(total)

@@ -140,3 +140,11 @@ def test_counts_evaluations():
 def test_refuses_factors_that_disagree(features, words):
     with pytest.raises(ArgumentError, match=words):
         FactoredPoints(torch.ones(4, 2), features)
+
+
+def test_has_no_rows_or_columns():
+    points = FactoredPoints(torch.ones(4, 2), torch.ones(4, 3))
+    with pytest.raises(TypeError, match="no columns"):
+        _ = points.columns
+    with pytest.raises(TypeError, match="no rows"):
+        points.safe_rows()
