@@ -2,45 +2,37 @@
 
 from __future__ import annotations
 
+import abc
+from collections import deque
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
+from clcore.quotas import Allowance
 
-class Herd:
-    """The rows of one herd and the state of its list, on the CPU.
+
+class Herd(abc.ABC):
+    """The rows of one herd and the state of its list; write `_advance`.
 
     Args:
-        matrix: float32 or float64 `[n, d]`, contiguous; kept, not copied.
-        scale: float64 `[n]`: what each row is multiplied by first.
-        rows: int64 `[m]`, ascending: which rows the herd has.
+        rows: int64 `[m]`, ascending: which rows of the pool the herd has.
         is_given: bool `[n]`: rows that count as picks made before.
-        weights: `[n]`: how much each row counts in the mean; None for evenly. Where no row of the
-            herd has any weight, all count evenly.
 
     Attributes:
-        rows: The rows of the herd.
+        rows: As given.
+        taken: int64: those of them that were picked before.
+        count: How many picks there are so far.
         distance: ‖mean − mean of the picks‖, the picks' mean being 0 before the first.
+        is_open: bool `[m]`: which of the rows may be picked.
     """
 
-    def __init__(
-        self,
-        matrix: Tensor,
-        scale: Tensor,
-        rows: Tensor,
-        is_given: Tensor,
-        weights: Tensor | None = None,
-    ) -> None:
-        self.rows, self.matrix, self.scale = rows, matrix, scale
-        shares = torch.ones(len(rows), dtype=torch.float64, device=rows.device)
-        if weights is not None and float(weights[rows].sum()) > 0:
-            shares = weights[rows].to(torch.float64)
-        self.mean = self._mean(shares / shares.sum())
-        taken = rows[is_given[rows]]
-        self.count = len(taken)
-        self.lag = self.count * self.mean - scale[taken] @ matrix[taken].to(torch.float64)
-        self.distance = float((self.lag / self.count if self.count else self.mean).norm())
+    def __init__(self, rows: Tensor, is_given: Tensor) -> None:
+        self.rows = rows
+        self.taken = rows[is_given[rows]]
+        self.count = len(self.taken)
         self.is_open = ~is_given[rows]
-        self._prepare()
+        self.distance = 0.0
 
     def restrict(self, is_open: Tensor) -> None:
         """Learn which rows may be picked: bool `[n]`."""
@@ -53,7 +45,7 @@ class Herd:
             k: By how many picks; no more than are open.
 
         Returns:
-            The picks, int64 `[k]` rows of the matrix, and by how much each brought down the
+            The picks, int64 `[k]` rows of the pool, and by how much each brought down the
             distance, float64 `[k]` on the CPU.
         """
         places, distances = self._advance(k)
@@ -63,78 +55,99 @@ class Herd:
             self.distance = float(distances[-1])
         return self.rows[places], (before - distances)[:k]
 
-    def _mean(self, shares: Tensor) -> Tensor:
-        from clcore.geometry.herding_loop import weighted_mean
-
-        return torch.from_numpy(
-            weighted_mean(
-                self.matrix.numpy(), self.rows.numpy(), self.scale.numpy(), shares.numpy()
-            )
-        )
-
-    def _prepare(self) -> None:
-        from clcore.geometry.herding_loop import pack
-
-        self._row_data = (
-            self.matrix.numpy(), self.rows.numpy(), self.scale.numpy(), self.mean.numpy(),
-        )  # fmt: skip
-        self._packed = pack(*self._row_data)
-
+    @abc.abstractmethod
     def _advance(self, k: int) -> tuple[Tensor, Tensor]:
-        from clcore.geometry.herding_loop import herd
+        """Make k picks and close them.
 
-        places = torch.empty(k, dtype=torch.int64)
-        distances = torch.empty(k, dtype=torch.float64)
-        made = herd(
-            *self._row_data, *self._packed, self.is_open.numpy(), self.lag.numpy(), self.count,
-            places.numpy(), distances.numpy(),
-        )  # fmt: skip
-        assert made == k, "more picks were asked for than rows are open"
-        return places, distances
+        Returns:
+            Their places among the rows, int64 `[k]`, and the distance after each, float64 `[k]` on
+            the CPU.
+        """
 
 
-class DeviceHerd(Herd):
-    """The same on any device: one product a pick, and nothing is read on the host within `more`.
-
-    The scores are rounded to the type of the matrix, so that near ties may fall otherwise.
-    """
-
-    def _mean(self, shares: Tensor) -> Tensor:
-        self._centred = self.matrix[self.rows].to(torch.float64) * self.scale[self.rows, None]
-        return shares @ self._centred
-
-    def _prepare(self) -> None:
-        kind = self.matrix.dtype
-        # Stored with one feature a row: the product then streams through memory.
-        self._columns = (self._centred - self.mean).to(kind).t().contiguous()
-        del self._centred
-        self._half = self._columns.square().sum(dim=0) / -2
-
-    def _advance(self, k: int) -> tuple[Tensor, Tensor]:
-        bias = torch.where(self.is_open, self._half, -torch.inf)
-        places, distances = [self.rows[:0]], [self.lag[:0]]
-        for step in range(k):
-            scores = torch.addmv(bias, self._columns.t(), self.lag.to(bias.dtype))
-            best = scores.argmax(keepdim=True)
-            bias.index_fill_(0, best, -torch.inf)
-            self.lag -= self._columns.index_select(1, best).squeeze(1)
-            places.append(best)
-            distances.append(self.lag.norm().reshape(1) / (self.count + step + 1))
-        picked = torch.cat(places)
-        self.is_open[picked] = False
-        return picked, torch.cat(distances).cpu()
-
-
-def inverse_lengths(matrix: Tensor) -> Tensor:
-    """Return what scales each row to Euclidean length 1: float64 `[n]`; 1 for a row of zeros.
+def evenly(rows: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the share of each row in the mean of a herd.
 
     Args:
-        matrix: float32 or float64 `[n, d]`.
-    """
-    if matrix.device.type == "cpu":
-        from clcore.geometry.herding_loop import lengths as exact_lengths
+        rows: int64 `[m]`: the herd.
+        weights: `[n]`; None, or no weight on any of the rows, for equal shares.
 
-        lengths = torch.from_numpy(exact_lengths(matrix.numpy()))
-    else:
-        lengths = torch.linalg.vector_norm(matrix, dim=1, dtype=torch.float64)
-    return torch.where(lengths > 0, 1 / lengths, torch.ones_like(lengths))
+    Returns:
+        float64 `[m]` that sum to 1.
+    """
+    shares = torch.ones(len(rows), dtype=torch.float64, device=rows.device)
+    if weights is not None and float(weights[rows].sum()) > 0:
+        shares = weights[rows].to(torch.float64)
+    return shares / shares.sum()
+
+
+def interleave(herds: Sequence[Herd], k: int, allowance: Allowance) -> tuple[Tensor, Tensor, int]:
+    """Take from the herds in turn: first picks of all, then second picks, and so on.
+
+    A herd that has no more is passed over. Where quotas allow it each herd's list is made in one
+    go.
+
+    Args:
+        herds: Together all rows of the pool, each once.
+        k: How many to pick; no more than the allowance permits.
+        allowance: Which may be picked.
+
+    Returns:
+        int64 `[k]`: the picks; float64 `[k]`, on the CPU: by how much each brought down its herd's
+        distance; and how many scores were computed.
+    """
+    return (_at_once if _independent(herds, allowance) else _in_turn)(herds, k, allowance)
+
+
+def _independent(herds: Sequence[Herd], allowance: Allowance) -> bool:
+    """Say whether no quota concerns more than one herd, nor only a part of one."""
+    if allowance.keys is None:
+        return True
+    found = [torch.unique(allowance.keys[herd.rows]) for herd in herds]
+    return all(len(keys) == 1 for keys in found) and len(torch.unique(torch.cat(found))) == len(
+        found
+    )
+
+
+def _at_once(herds: Sequence[Herd], k: int, allowance: Allowance) -> tuple[Tensor, Tensor, int]:
+    """Make each herd's list in one go and interleave them."""
+    device = herds[0].rows.device
+    capacities = [allowance.capacity(herd.rows) for herd in herds]
+    turns = torch.cat([torch.arange(capacity) for capacity in capacities])
+    owners = torch.repeat_interleave(torch.arange(len(herds)), torch.tensor(capacities))
+    # Owners ascend, so a stable sort by turn keeps them in order within each turn.
+    order = torch.argsort(turns, stable=True)[:k]
+    owners = owners[order]
+    picks = torch.empty(len(order), dtype=torch.int64, device=device)
+    gains = torch.empty(len(order), dtype=torch.float64)
+    work = 0
+    for place, herd in enumerate(herds):
+        mine = (owners == place).nonzero().squeeze(1)
+        herd.restrict(allowance.open)
+        rows, falls = herd.more(len(mine))
+        picks[mine.to(device)], gains[mine] = rows, falls
+        work += len(mine) * len(herd.rows)
+    return picks, gains, work
+
+
+def _in_turn(herds: Sequence[Herd], k: int, allowance: Allowance) -> tuple[Tensor, Tensor, int]:
+    """Take from the herds one by one, since a pick of one may close rows of another."""
+    waiting = deque(herds)
+    for herd in waiting:
+        herd.restrict(allowance.open)
+    picks: list[Tensor] = []
+    gains: list[Tensor] = []
+    work = 0
+    while len(picks) < k:
+        herd = waiting.popleft()
+        if not bool(herd.is_open.any()):
+            continue  # this herd has no more: the others go on in turn
+        row, gain = herd.more(1)
+        waiting.append(herd)
+        picks.append(row)
+        gains.append(gain)
+        work += len(herd.rows)
+        if allowance.take(int(row)):
+            for other in waiting:
+                other.restrict(allowance.open)
+    return torch.cat(picks), torch.cat(gains), work

@@ -32,7 +32,6 @@ As a memory: docs/benchmarks.md.
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -41,7 +40,8 @@ from torch import Tensor
 
 from clcore.coreset import Coreset
 from clcore.geometry import as_matrix, step_loop
-from clcore.geometry.herds import DeviceHerd, Herd, inverse_lengths
+from clcore.geometry.herds import interleave
+from clcore.geometry.mean_herds import DeviceMeanHerd, MeanHerd, inverse_lengths
 from clcore.pool import Pool
 from clcore.quotas import Allowance
 from clcore.selector import Selector
@@ -76,72 +76,22 @@ class Herding(Selector):
         scale = inverse_lengths(matrix) if self.normalise else scale
         is_given = torch.zeros(len(pool), dtype=torch.bool, device=pool.device)
         is_given[given] = True
-        parts = self._parts(pool)
-        kind = Herd if pool.device.type == "cpu" else DeviceHerd
+        parts = parts_of(pool, self.per_label)
+        kind = MeanHerd if pool.device.type == "cpu" else DeviceMeanHerd
         with step_loop(matrix.numel() // len(parts)):
             herds = [kind(matrix, scale, rows, is_given, pool.weights) for rows in parts]
-            if _independent(parts, allowance):
-                picks, gains, work = _at_once(herds, k, allowance)
-            else:
-                picks, gains, work = _in_turn(herds, k, allowance)
+            picks, gains, work = interleave(herds, k, allowance)
         return Coreset.of(picks, gains=gains.to(torch.float32), distance_evaluations=work)
 
-    def _parts(self, pool: Pool) -> list[Tensor]:
-        if pool.labels is None or not self.per_label:
-            return [torch.arange(len(pool), device=pool.device)]
-        labels = torch.unique(pool.labels).tolist()
-        return [(pool.labels == label).nonzero().squeeze(1) for label in labels]
 
+def parts_of(pool: Pool, per_label: bool) -> list[Tensor]:
+    """Return the rows of each label, labels ascending; one part with all rows without labels.
 
-def _independent(parts: list[Tensor], allowance: Allowance) -> bool:
-    """Say whether no quota concerns more than one herd, nor only a part of one."""
-    if allowance.keys is None:
-        return True
-    found = [torch.unique(allowance.keys[rows]) for rows in parts]
-    return all(len(keys) == 1 for keys in found) and len(torch.unique(torch.cat(found))) == len(
-        found
-    )
-
-
-def _at_once(herds: list[Herd], k: int, allowance: Allowance) -> tuple[Tensor, Tensor, int]:
-    """Make each herd's list in one go and interleave them."""
-    device = herds[0].rows.device
-    capacities = [allowance.capacity(herd.rows) for herd in herds]
-    turns = torch.cat([torch.arange(capacity) for capacity in capacities])
-    owners = torch.repeat_interleave(torch.arange(len(herds)), torch.tensor(capacities))
-    # Owners ascend, so a stable sort by turn keeps them in order within each turn.
-    order = torch.argsort(turns, stable=True)[:k]
-    owners = owners[order]
-    picks = torch.empty(len(order), dtype=torch.int64, device=device)
-    gains = torch.empty(len(order), dtype=torch.float64)
-    work = 0
-    for place, herd in enumerate(herds):
-        mine = (owners == place).nonzero().squeeze(1)
-        herd.restrict(allowance.open)
-        rows, falls = herd.more(len(mine))
-        picks[mine.to(device)], gains[mine] = rows, falls
-        work += len(mine) * len(herd.rows)
-    return picks, gains, work
-
-
-def _in_turn(herds: list[Herd], k: int, allowance: Allowance) -> tuple[Tensor, Tensor, int]:
-    """Take from the herds one by one, since a pick of one may close rows of another."""
-    waiting = deque(herds)
-    for herd in waiting:
-        herd.restrict(allowance.open)
-    picks: list[Tensor] = []
-    gains: list[Tensor] = []
-    work = 0
-    while len(picks) < k:
-        herd = waiting.popleft()
-        if not bool(herd.is_open.any()):
-            continue  # this herd has no more: the others go on in turn
-        row, gain = herd.more(1)
-        waiting.append(herd)
-        picks.append(row)
-        gains.append(gain)
-        work += len(herd.rows)
-        if allowance.take(int(row)):
-            for other in waiting:
-                other.restrict(allowance.open)
-    return torch.cat(picks), torch.cat(gains), work
+    Args:
+        pool: The candidates.
+        per_label: False for one part in any case.
+    """
+    if pool.labels is None or not per_label:
+        return [torch.arange(len(pool), device=pool.device)]
+    labels = torch.unique(pool.labels).tolist()
+    return [(pool.labels == label).nonzero().squeeze(1) for label in labels]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clcore.geometry.herding_loop import pack, product, widest
-from clcore.geometry.herds import DeviceHerd, Herd, inverse_lengths
+from clcore.geometry.mean_herds import DeviceMeanHerd, MeanHerd, inverse_lengths
 
 
 def paper(x, k, weights=None):
@@ -46,16 +46,16 @@ def test_picks_are_those_of_double_precision(n, d, seed, weigh):
     x = skewed(n, d, seed)
     weights = torch.rand(n, generator=torch.Generator().manual_seed(seed)) if weigh else None
     k = max(1, n // 2 - 1)
-    herd = herd_of(Herd, x, weights=weights)
+    herd = herd_of(MeanHerd, x, weights=weights)
     picks, falls = herd.more(k)
     expected, distances = paper(x, k, weights)
     if n > 2:  # of two rows both are equally near to their mean
         assert picks.tolist() == expected
-    start = herd_of(Herd, x, weights=weights).distance
+    start = herd_of(MeanHerd, x, weights=weights).distance
     assert (start - falls.cumsum(0)).tolist() == pytest.approx(distances, rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", [Herd, DeviceHerd])
+@pytest.mark.parametrize("kind", [MeanHerd, DeviceMeanHerd])
 def test_both_paths_and_in_pieces(kind):
     x = skewed(150, 6, 1, torch.float64)
     expected, _ = paper(x, 60)
@@ -66,7 +66,7 @@ def test_both_paths_and_in_pieces(kind):
     assert not bool(herd.is_open[expected].any())
 
 
-@pytest.mark.parametrize("kind", [Herd, DeviceHerd])
+@pytest.mark.parametrize("kind", [MeanHerd, DeviceMeanHerd])
 def test_scaled_rows_given_rows_and_closed_rows(kind):
     x = skewed(80, 5, 2, torch.float64)
     unit = x / x.norm(dim=1, keepdim=True)
@@ -87,7 +87,7 @@ def test_a_row_of_zeros_has_no_length_to_divide_by():
 
 
 def test_equal_rows_go_in_order():
-    picks, _ = herd_of(Herd, torch.ones(6, 3)).more(6)
+    picks, _ = herd_of(MeanHerd, torch.ones(6, 3)).more(6)
     assert picks.tolist() == list(range(6))
 
 
