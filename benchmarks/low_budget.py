@@ -56,7 +56,7 @@ LABELLING = (
     Contestant("k-means-plus-plus"),
     Contestant("k-medoids"),
     Contestant("herding", {"per_label": False}),
-    Contestant("kernel-herding", {"per_label": False}),
+    Contestant("kernel-herding"),
     Contestant("facility-location"),
     Contestant("graph-cut"),
     Contestant("dpp"),
