@@ -56,6 +56,16 @@ class NonNegativeLeastSquares:
         return self._weights[: self.size]
 
     @property
+    def passive(self) -> npt.NDArray[np.int64]:
+        """The variables above 0, in the order of the factor: int64 `[p]`."""
+        return self._order[: self._passive]
+
+    @property
+    def factor(self) -> Column:
+        """The lower Cholesky factor of G + ridge on the passive variables: float64 `[p, p]`."""
+        return self._factor[: self._passive, : self._passive]
+
+    @property
     def value(self) -> float:
         """By how much the objective is below its value at w = 0; never negative."""
         return max(0.0, float(self._target[: self.size] @ self.weights))

@@ -3,7 +3,8 @@
 Source: Pati, Rezaiifar & Krishnaprasad, "Orthogonal matching pursuit: recursive function
 approximation with applications to wavelet decomposition", 1993; with weights that may not be
 negative as in Killamsetty et al., GRAD-MATCH, ICML 2021, which takes the gradients as long as they
-are where the classic form takes unit vectors; here `normalise` says which.
+are where the classic form takes unit vectors; here `normalise` says which. `look_ahead`: Rebollo-
+Neira & Lowe, "Optimized orthogonal matching pursuit approach", 2002.
 
 Formula: with the residual r of the set chosen so far,
 
@@ -41,15 +42,20 @@ class MatchingPursuit(Maximiser):
             to `k`.
         normalise: Divide the correlations by √(‖g_i‖² + λ), so that long gradients are not
             preferred: the first step of each pick then lowers the objective the most.
+        look_ahead: Divide them by the root of what of ‖g_i‖² + λ the picks do not span, so that
+            each pick lowers the objective the most once all weights are fitted again (short of
+            weights that fall to 0). Memory for n × k numbers.
     """
 
     tolerance: float = 0.0
     normalise: bool = False
+    look_ahead: bool = False
 
     def __post_init__(self) -> None:
         check_tolerance(self.tolerance)
         # What the base class promises depends on the option: say so on the instance.
         check_flag("normalise", self.normalise)
+        check_flag("look_ahead", self.look_ahead)
         object.__setattr__(self, "stops_early", self.tolerance > 0)
 
     def _maximise(
@@ -70,7 +76,7 @@ class MatchingPursuit(Maximiser):
             while len(picks) < k:
                 if self.tolerance > 0 and objective.residual() <= self.tolerance:
                     break
-                row = most_correlated(objective, allowance.penalty, normalise=self.normalise)
+                row = most_correlated(objective, allowance.penalty, self.normalise, self.look_ahead)
                 if stop.gain is not None and stop.before(float(objective.gains(row))):
                     break
                 before = objective.value()
@@ -84,22 +90,28 @@ class MatchingPursuit(Maximiser):
 
 
 def most_correlated(
-    objective: GradientMatching, penalty: Tensor, *, normalise: bool = False
+    objective: GradientMatching,
+    penalty: Tensor,
+    normalise: bool = False,
+    look_ahead: bool = False,
 ) -> Tensor:
     """Return the open row whose gradient has the largest product with the residual.
 
     Args:
         objective: The state of the pursuit.
         penalty: `[n]`: 0 where a row may be picked, minus infinity where not.
-        normalise: Divide by √(‖g_i‖² + λ) first.
+        normalise: See `MatchingPursuit`.
+        look_ahead: See `MatchingPursuit`; goes before `normalise`.
 
     Returns:
         int64 `[1]`; the lowest of equal ones.
     """
-    correlations = objective.correlations()
-    if normalise:
-        correlations = correlations * objective.scale
-    return (correlations + penalty.to(correlations.dtype)).argmax().reshape(1)
+    scores = objective.correlations()
+    if look_ahead:
+        scores = scores * objective.unspanned().rsqrt()
+    elif normalise:
+        scores = scores * objective.scale
+    return (scores + penalty.to(scores.dtype)).argmax().reshape(1)
 
 
 def check_flag(name: str, value: Any) -> None:

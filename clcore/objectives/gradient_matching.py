@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from clcore.geometry.non_negative import NonNegativeLeastSquares
+from clcore.geometry.spanned import Spanned
 from clcore.objective import Objective
 from clcore.objectives._gradients import (
     LAST_LAYER,
@@ -107,6 +108,7 @@ class GradientMatching(Objective):
         self._correlations: Tensor | None = None
         self._kept: Tensor | None = None
         self._keeps = self.atoms.features is not None
+        self._spanned: Spanned | None = None
 
     def gains(self, rows: Tensor) -> Tensor:
         """Return what each of some rows would add, with all weights fitted again: `[m]`."""
@@ -139,6 +141,23 @@ class GradientMatching(Objective):
                 self.evaluations += len(self)
                 self._correlations = self.atoms.times(self._residual())
         return self._correlations
+
+    def unspanned(self) -> Tensor:
+        """Return ‖g_i‖² + λ less the part of it that the picks with weight span: `[n]`.
+
+        The square of a positive correlation over this is what the row would add to the value, as
+        long as it takes the weight of no other pick to 0. It takes an n × p matrix for p picks.
+        Infinite where nothing but rounding is left.
+
+        Raises:
+            NotEnoughMemoryError: If that matrix does not fit.
+        """
+        if self._spanned is None:
+            self._spanned = Spanned(self.atoms, self.options["ridge"])
+        chosen = self._chosen()
+        rows = chosen[torch.from_numpy(self.fit.passive).to(self.device)]
+        self.evaluations += self._spanned.follow(rows, torch.from_numpy(self.fit.factor))
+        return self._spanned.left
 
     def add(self, rows: Tensor) -> None:
         """Put rows into the set and fit the weights again."""

@@ -24,7 +24,9 @@ the validation gradient (its keyword `upadate_state` is misspelt), so its answer
 round, `rounds=1`. Both multiply the gradients out.
 
 Expected numbers: 5,000 rows, 10 classes × 64 features, k = 500, one thread: 15 rounds 0.1 CPU s,
-one pick a round 1.2 CPU s.
+one pick a round 2.1 CPU s, which leaves
+a far lower validation loss: 500 gradients added up make a long step, and within a round all picks
+point the same way.
 """
 
 from __future__ import annotations

@@ -32,9 +32,10 @@ last-layer variants are `gradients="last-layer"` and `gradients="own-class"` (th
 alone, 1 + d numbers).
 
 Expected numbers: n = 5,000 clustered gradients of 650 numbers, sum target, λ = 0, one thread, as
-one class: k = 200 leaves 5.7 % of the target's length in 0.4 CPU s; factored as 10 × 65, 5.9 % in
-0.13 CPU s, with `normalise=True` 5.3 %. Solving everything anew and dropping negative rows leaves
-5.7 % with 194 of the 200 and 5.7 % with 196 on the same gradients.
+one class: k = 200 leaves 4.8 % of the target's length in 0.1 CPU s where they are factored as
+10 × 65 and 0.4 where they are multiplied out, with `normalise=True` 4.2 % in the same time, with
+`look_ahead=True` 3.3 % in 0.2 and 0.7; plain greedy on exact gains 3.2 % in 5. 20,000 rows of
+10 × 65, k = 2,000, per label: 1.2 CPU s.
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Gradmatch(Selector):
         tolerance: Stop a class once no more than this share of its target's length is left; 0 goes
             on to `k`.
         normalise: Divide correlations by the lengths of the gradients; the paper does not.
+        look_ahead: Divide them by the lengths of what the picks do not span of the gradients: each
+            pick then lowers the residual the most after the fit. Memory for n × k numbers.
         bias: Whether the last layer has a bias.
         validation: Rows whose mean gradient is to be matched; None for the pool's own.
     """
@@ -84,6 +87,7 @@ class Gradmatch(Selector):
     ridge: float = 0.5
     tolerance: float = 0.0
     normalise: bool = False
+    look_ahead: bool = False
     bias: bool = True
     validation: Pool | None = None
 
@@ -94,7 +98,7 @@ class Gradmatch(Selector):
     def __post_init__(self) -> None:
         check_ridge(self.ridge)
         check_tolerance(self.tolerance)
-        for name in ("per_label", "normalise", "bias"):
+        for name in ("per_label", "normalise", "look_ahead", "bias"):
             check_flag(name, getattr(self, name))
         check_pool("validation", self.validation)
         # What the base class asks and promises depends on the options: say so on the instance.
@@ -123,7 +127,7 @@ class Gradmatch(Selector):
                 if matched or not bool((penalty == 0).any()):
                     waiting.remove(turn)
                     continue
-                row, gain = turn.pick(penalty, self.normalise)
+                row, gain = turn.pick(penalty, self.normalise, self.look_ahead)
                 allowance.take(row)
                 picks.append(row)
                 gains.append(gain)
@@ -194,9 +198,9 @@ class _Pursuit:
         """Whose turn it is: the label of the largest weight over 2 × picks + 1."""
         return self.share / (2 * self.count + 1)
 
-    def pick(self, penalty: Tensor, normalise: bool) -> tuple[int, float]:
+    def pick(self, penalty: Tensor, normalise: bool, look_ahead: bool) -> tuple[int, float]:
         """Take the next row; returns its number in the whole pool, and its gain."""
-        place = most_correlated(self.function, penalty, normalise=normalise)
+        place = most_correlated(self.function, penalty, normalise, look_ahead)
         before = self.function.value()
         self.function.add(place)
         self.count += 1

@@ -27,7 +27,7 @@ mean gradients and only whole batches; it solves all weights anew at each step a
 good. The mean and the sum differ by the factor `batch`, which the weights make good, but for λ.
 
 Expected numbers: 20,000 rows, 10 classes × 64 features, batches of 100, k = 2,000 (20 of 200
-batches), one thread: 0.1 CPU s.
+batches), one thread: 0.06 CPU s; 50,000 rows, 100 × 512, batches of 128, k = 5,000: 1.2 CPU s.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class GradmatchPerBatch(Selector):
         gradients: `"last-layer"`, `"own-class"` or the name of a signal that holds gradients.
         ridge: The penalty λ on the squared weights of the batches.
         normalise: Divide correlations by the lengths of the gradients; the paper does not.
+        look_ahead: Divide them by the lengths of what the picks do not span of the gradients: each
+            pick then lowers the residual the most after the fit.
         bias: Whether the last layer has a bias.
         validation: Rows whose mean gradient is to be matched; None for the pool's own.
     """
@@ -75,6 +77,7 @@ class GradmatchPerBatch(Selector):
     gradients: str = "last-layer"
     ridge: float = 0.5
     normalise: bool = False
+    look_ahead: bool = False
     bias: bool = True
     validation: Pool | None = None
 
@@ -86,7 +89,7 @@ class GradmatchPerBatch(Selector):
     def __post_init__(self) -> None:
         whole_number("batch", self.batch, least=1)
         check_ridge(self.ridge)
-        for name in ("normalise", "bias"):
+        for name in ("normalise", "look_ahead", "bias"):
             check_flag(name, getattr(self, name))
         check_pool("validation", self.validation)
         # What the base class asks depends on the options: say so on the instance.
@@ -113,7 +116,7 @@ class GradmatchPerBatch(Selector):
         gains: list[float] = []
         with step_loop(function.step):
             while len(origins) < k:
-                place = most_correlated(function, penalty, normalise=self.normalise)
+                place = most_correlated(function, penalty, self.normalise, self.look_ahead)
                 penalty.index_fill_(0, place, -torch.inf)
                 origin = int(place)
                 rows = allowance.first(batches[origin], k - len(origins))

@@ -23,7 +23,7 @@ def factors(n, classes, d, seed, kind=torch.float64):
     return (errors.to(kind), features.to(kind)), plain.reshape(n, -1)
 
 
-def slow_pursuit(gradients, k, ridge, normalise=False, taken=()):
+def slow_pursuit(gradients, k, ridge, normalise=False, taken=(), look_ahead=False):
     """Largest correlation, then SciPy's solver on all that were picked, anew each time."""
     gradients, chosen = gradients.double().numpy(), list(taken)
     target = gradients.sum(axis=0)
@@ -36,7 +36,15 @@ def slow_pursuit(gradients, k, ridge, normalise=False, taken=()):
         values.append(target @ target - length**2)
         left = target - gradients[chosen].T @ weights
         correlations = gradients @ left
-        if normalise:
+        if look_ahead:
+            passive = [row for row, weight in zip(chosen, weights, strict=True) if weight > 0]
+            squares = (gradients**2).sum(axis=1) + ridge
+            cross = gradients @ gradients[passive].T
+            gram = gradients[passive] @ gradients[passive].T + ridge * np.eye(len(passive))
+            unspanned = squares - (cross * np.linalg.solve(gram, cross.T).T).sum(axis=1)
+            unspanned[unspanned < 1e-9 * squares] = np.inf
+            correlations = correlations / np.sqrt(unspanned)
+        elif normalise:
             correlations = correlations / np.sqrt((gradients**2).sum(axis=1) + ridge)
         correlations[chosen] = -np.inf
         if step < k:
@@ -66,6 +74,30 @@ def test_is_the_slow_pursuit(seed, ridge, normalise, plain, kind):
         weights.tolist(), rel=near, abs=near
     )
     assert function.residual() == pytest.approx(residual, rel=near, abs=1e-6)
+
+
+@settings(derandomize=True, deadline=None, max_examples=30)
+@given(st.integers(0, 99), st.sampled_from([0.0, 0.5, 10.0]), st.booleans())
+def test_looking_ahead_takes_what_the_fit_gains_most_from(seed, ridge, plain):
+    (errors, features), gradients = factors(40, 3, 4, seed)
+    pool = Pool(logit_gradients=errors, features=features, projected_gradients=gradients)
+    kind = "projected_gradients" if plain else "last-layer"
+    function = GradientMatching(pool, gradients=kind, ridge=ridge)
+    picks = MatchingPursuit(look_ahead=True).maximise(function, 14)
+    rows, gains, _, _ = slow_pursuit(gradients, 14, ridge, look_ahead=True)
+    assert picks.rows == rows
+    assert picks.gains == pytest.approx(gains.tolist(), rel=1e-7, abs=1e-7)
+
+
+def test_looking_ahead_leaves_less():
+    (errors, features), _ = factors(300, 5, 9, 0)
+    pool = Pool(logit_gradients=errors + 0.5, features=features + 1)
+    left = []
+    for options in ({}, {"normalise": True}, {"look_ahead": True}):
+        function = GradientMatching(pool, ridge=0)
+        MatchingPursuit(**options).maximise(function, 25)
+        left.append(function.residual())
+    assert left[2] < left[1] < left[0]
 
 
 def test_through_the_greedy_selector():
@@ -158,5 +190,6 @@ def test_refuses_other_functions_and_options():
     for tolerance in (-0.1, 1, float("nan"), "small", True):
         with pytest.raises(ArgumentError, match="tolerance must be"):
             MatchingPursuit(tolerance=tolerance)
-    with pytest.raises(ArgumentError, match="normalise must be"):
-        MatchingPursuit(normalise=1)
+    for name in ("normalise", "look_ahead"):
+        with pytest.raises(ArgumentError, match=f"{name} must be"):
+            MatchingPursuit(**{name: 1})

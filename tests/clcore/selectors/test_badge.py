@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from clcore import ArgumentError, Pool, select
+from clcore.selectors import create
 from clcore.selectors.badge import hypothesised_gradients
+from clcore.testing import check_selector
 
 
 def data(n=30, classes=4, d=5, seed=0, kind=torch.float64, **columns):
@@ -104,3 +106,8 @@ def test_sure_rows_come_last():
 def test_refuses_a_bias_that_is_no_flag():
     with pytest.raises(ArgumentError, match="bias must be"):
         select("badge", data(), 2, bias="no")
+
+
+@pytest.mark.parametrize("options", [{"bias": True}])
+def test_contracts_with_other_options(options):
+    check_selector(create("badge", **options))

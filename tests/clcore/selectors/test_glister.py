@@ -8,6 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from clcore import ArgumentError, Pool, SignalError, select
 from clcore.selectors import create
+from clcore.testing import check_selector
 
 
 def data(n=40, classes=3, d=4, seed=0, **columns):
@@ -136,3 +137,8 @@ def test_refuses_bad_options():
     )
     with pytest.raises(ArgumentError, match="need labels"):
         select("glister", without, 1)
+
+
+@pytest.mark.parametrize("options", [{"rounds": None}, {"rounds": 1, "bias": False}])
+def test_contracts_with_other_options(options):
+    check_selector(create("glister", **options))

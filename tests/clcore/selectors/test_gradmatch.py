@@ -11,6 +11,7 @@ from scipy.optimize import nnls
 
 from clcore import ArgumentError, Pool, SignalError, select
 from clcore.selectors import create
+from clcore.testing import check_selector
 
 
 def data(n=48, classes=3, d=4, seed=0, **columns):
@@ -189,3 +190,18 @@ def test_refuses_bad_options():
         select("gradmatch", pool, 3, validation=unlabelled)
     with pytest.raises(SignalError, match="logit_gradients"):
         select("gradmatch", Pool(features=torch.ones(4, 2)), 2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"look_ahead": True},
+        {"per_label": False},
+        {"gradients": "own-class"},
+        {"normalise": True},
+        {"ridge": 0.0, "bias": False},
+        {"gradients": "projected_gradients"},
+    ],
+)
+def test_contracts_with_other_options(options):
+    check_selector(create("gradmatch", **options))

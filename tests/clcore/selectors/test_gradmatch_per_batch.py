@@ -7,6 +7,8 @@ from scipy.optimize import nnls
 
 from clcore import ArgumentError, NotEnoughMemoryError, Pool, select
 from clcore.randomness import permutation
+from clcore.selectors import create
+from clcore.testing import check_selector
 
 
 def data(n=60, seed=0, **columns):
@@ -114,3 +116,10 @@ def test_refuses_bad_options_and_what_does_not_fit(monkeypatch):
     monkeypatch.setattr("clcore.memory.available_bytes", lambda device: 100)
     with pytest.raises(NotEnoughMemoryError, match="larger batch"):
         select("gradmatch-per-batch", data(), 3)
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch": 3, "look_ahead": True}, {"batch": 1, "gradients": "own-class"}]
+)
+def test_contracts_with_other_options(options):
+    check_selector(create("gradmatch-per-batch", **options))
