@@ -109,14 +109,13 @@ def exact_coverage(
         bounds, stamp = objective.gains(torch.arange(n)).numpy(), np.zeros(n, dtype=np.int64)
     nearest, level = laid_out(objective.nearest, -1.0), laid_out(objective.level, math.inf)
     picks, gains = np.empty(k, dtype=np.int64), np.empty(k)
-    kernel = objective.kernel
     made, asked = loops.climb(
         blocks,
         laid_out(lowered, 0.0),
         nearest,
         level,
         laid_out(weights, 0.0),
-        (int(kernel.shape), kernel.scale, kernel.reach, kernel.tiebreak),
+        objective.kernel.numbers,
         rules.open,
         bounds,
         stamp,

@@ -109,9 +109,10 @@ def _over_graph(settled: _Settled, k: int, rules: Rules, neighbours: int, index:
     matrix = plain_points(objective).columns.t()
     graph = coverers(matrix, neighbours, index=index)
     objective.evaluations += graph.evaluations
-    similar = loops.worth(graph.squared, *settled.kernel)
+    similar = np.empty_like(graph.squared)
+    loops.worth(graph.squared, settled.kernel, similar)
     bounds = np.empty(len(objective))
-    picks = np.empty(k, dtype=np.int64)
+    picks, gains = np.empty(k, dtype=np.int64), np.empty(k)
     is_open = np.zeros(len(objective), dtype=np.bool_)
     is_open[rules.open] = True
     before, made = settled.level.copy(), 0
@@ -130,7 +131,10 @@ def _over_graph(settled: _Settled, k: int, rules: Rules, neighbours: int, index:
             bounds,
             rules.keys,
             rules.room,
+            -math.inf,
+            math.inf,
             picks[made:until],
+            gains[made:until],
         )
         is_open[picks[made : made + more]] = False
         settled.add(torch.from_numpy(picks[made : made + more]))
@@ -152,8 +156,8 @@ class _Settled:
 
     def __init__(self, objective: KernelCoverage, k: int, stop: Stop) -> None:
         self.objective, self.stop = objective, stop
-        kernel, squares = objective.kernel, objective.points.squares
-        self.kernel = (int(kernel.shape), kernel.scale, kernel.reach, kernel.tiebreak)
+        squares = objective.points.squares
+        self.kernel = objective.kernel.numbers
         equal = torch.ones_like(squares)
         weights = equal if objective.row_weights is None else objective.row_weights
         self.weights: NDArray[Any] = weights.numpy()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from clcore.geometry.coverage_loops import (
+from clcore.geometry.compiled import compiled
+from clcore.geometry.kernel_loops import (
     Floats,
     Integers,
-    compiled,
+    Kappa,
     kappa,
     pop,
     push,
     sift_down,
 )
-
-Kappa = tuple[int, float, float, float]
 
 
 @compiled
@@ -53,12 +52,87 @@ def turned_round(rows: Integers, squared: Floats) -> tuple[Integers, Integers, F
 
 
 @compiled
-def worth(squared: Floats, shape: int, scale: float, reach: float, tiebreak: float) -> Floats:
-    """Compute κ of all entries of a graph."""
-    out = np.empty_like(squared)
+def pairs_in_block(
+    squared: Floats,
+    limit: float,
+    row: int,
+    rows: Integers,
+    columns: Integers,
+    away: Floats,
+    at: int,
+) -> int:
+    """Write down the pairs of a block that are near, each once.
+
+    Args:
+        squared: `[m, p]`: squared distances of rows `row` to `row + m` to rows `row` to `row + p`.
+        limit: The largest squared distance that is near.
+        row: The first row.
+        rows: `[e]`: the lower of each pair, filled from `at`.
+        columns: `[e]`: the higher.
+        away: `[e]`: their squared distance.
+        at: How many pairs there are already.
+
+    Returns:
+        How many pairs there are then; −1 where there is no room for them.
+    """
+    for i in range(squared.shape[0]):
+        for j in range(i + 1, squared.shape[1]):
+            if squared[i, j] <= limit:
+                if at == len(rows):
+                    return -1
+                rows[at], columns[at], away[at] = row + i, row + j, squared[i, j]
+                at += 1
+    return at
+
+
+@compiled
+def both_ways(
+    n: int, rows: Integers, columns: Integers, away: Floats
+) -> tuple[Integers, Integers, Floats]:
+    """List for each row its partners in some pairs.
+
+    Args:
+        n: How many rows there are.
+        rows: `[e]`: one of each pair.
+        columns: `[e]`: the other.
+        away: `[e]`: their squared distance.
+
+    Returns:
+        Starts `[n + 1]`, partners and squared distances; each row is its own partner, at 0.
+    """
+    starts = np.zeros(n + 1, np.int64)
+    for x in range(n):
+        starts[x + 1] = 1
+    for pair in range(len(rows)):
+        starts[rows[pair] + 1] += 1
+        starts[columns[pair] + 1] += 1
+    for x in range(n):
+        starts[x + 1] += starts[x]
+    fill = starts[:-1].copy()
+    members = np.empty(starts[n], np.int32)
+    distances = np.empty(starts[n], away.dtype)
+    for x in range(n):
+        members[fill[x]], distances[fill[x]] = x, 0
+        fill[x] += 1
+    for pair in range(len(rows)):
+        for u, x in ((rows[pair], columns[pair]), (columns[pair], rows[pair])):
+            members[fill[u]], distances[fill[u]] = x, away[pair]
+            fill[u] += 1
+    return starts, members, distances
+
+
+@compiled
+def worth(squared: Floats, kernel: Kappa, similar: Floats) -> None:
+    """Compute κ of all entries of a graph.
+
+    Args:
+        squared: `[e]`: squared distances.
+        kernel: Shape, scale and tie-break of κ.
+        similar: `[e]`, filled.
+    """
+    shape, scale, tiebreak = kernel
     for place in range(len(squared)):
-        out[place] = kappa(squared[place], shape, scale, reach, tiebreak)
-    return out
+        similar[place] = kappa(squared[place], shape, scale, tiebreak)
 
 
 @compiled
@@ -100,7 +174,10 @@ def graph_climb(
     bounds: Floats,
     keys: Integers,
     room: Integers,
+    least: float,
+    target: float,
     picks: Integers,
+    gains: Floats,
 ) -> int:
     """Make picks by lazy greedy over a graph.
 
@@ -114,17 +191,20 @@ def graph_climb(
         bounds: `[n]`: what each row adds at most; changed, minus infinity for what was picked.
         keys: `[n]`: the quota of each row.
         room: `[q]`: how many picks each quota has left; changed.
+        least: Stop before a gain that is not above this.
+        target: Stop once the gains sum to this.
         picks: `[k]`, filled.
+        gains: `[k]`, filled: what each pick adds, as far as the graph knows.
 
     Returns:
-        How many picks were made: fewer than asked for only where no row is open any more.
+        How many picks were made.
     """
-    size, step = len(heap), 0
+    size, step, value = len(heap), 0, 0.0
     stamp = np.full(len(bounds), -1)
     for place in range(size // 2, -1, -1):
         if place < size:
             sift_down(heap, bounds, place, size)
-    while step < len(picks) and size > 0:
+    while step < len(picks) and size > 0 and value < target:
         row = pop(heap, bounds, size)
         size -= 1
         if room[keys[row]] == 0:
@@ -135,12 +215,15 @@ def graph_climb(
             push(heap, bounds, row, size)
             size += 1
             continue
+        if not bounds[row] > least:
+            break
         for place in range(starts[row], starts[row + 1]):
             x = members[place]
             if similar[place] > level[x]:
                 level[x] = similar[place]
+        picks[step], gains[step] = row, bounds[row]
+        value += bounds[row]
         bounds[row] = -np.inf
-        picks[step] = row
         room[keys[row]] -= 1
         step += 1
     return step
@@ -187,10 +270,10 @@ def settle(
         level: `[m]`: κ of that; changed.
         place_of: `[m]`: the number of the nearest pick; changed.
         weights: `[m]`.
-        kernel: Shape, scale, reach and tie-break of κ.
+        kernel: Shape, scale and tie-break of κ.
         gains: `[k]`: added to: what each pick brings to these rows.
     """
-    shape, scale, reach, tiebreak = kernel
+    shape, scale, tiebreak = kernel
     for x in range(partial.shape[0]):
         bound = nearest[x] - own[x]
         least = partial[x, 0]
@@ -202,6 +285,6 @@ def settle(
             if partial[x, place] < bound:
                 bound = partial[x, place]
                 squared = max(bound + own[x], 0.0)
-                similar = kappa(squared, shape, scale, reach, tiebreak)
+                similar = kappa(squared, shape, scale, tiebreak)
                 gains[first + place] += weights[x] * max(similar - level[x], 0.0)
                 nearest[x], level[x], place_of[x] = squared, similar, first + place

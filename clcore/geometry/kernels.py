@@ -40,15 +40,20 @@ class Kernel:
     Attributes:
         shape: Its form: −√s, −a·s, exp(−a·s), exp(−a·√s), 1/(1 + a·s) or [a·s ≤ 1].
         scale: a.
-        reach: c, no less than the largest distance between two rows.
-        tiebreak: ε of a top-hat: ε (1 − √s / c) is added, so that rows equally covered are told
-            apart by distance. 0 for none.
+        reach: c of facility location: no less than the largest distance between two rows.
+        tiebreak: ε of a top-hat: κ is 1 + ε (1 − √(a·s)) within the radius, so that rows equally
+            covered are told apart by distance. 0 for none.
     """
 
     shape: Shape
     scale: float = 1.0
     reach: float = 0.0
     tiebreak: float = 0.0
+
+    @property
+    def numbers(self) -> tuple[int, float, float]:
+        """What the compiled loops are told of it: shape, scale and tie-break."""
+        return int(self.shape), self.scale, self.tiebreak
 
     @property
     def floor(self) -> float:
@@ -97,7 +102,7 @@ class Kernel:
         kind = self.working_type(squared.dtype)
         covered = (squared * self.scale <= 1).to(kind)
         if self.tiebreak:
-            covered += self.tiebreak * (1 - squared.to(kind).sqrt_() / self.reach)
+            covered *= 1 + self.tiebreak * (1 - squared.to(kind).mul_(self.scale).sqrt_())
         return covered
 
 
@@ -123,17 +128,14 @@ def distance_kernel(metric: Metric, reach: float) -> Kernel:
     return Kernel(Shape.SQUARED, scale=0.5 if metric == "cosine" else 1.0, reach=reach)
 
 
-def coverage_kernel(
-    kernel: KernelName, bandwidth: float, reach: float = 1.0, tiebreak: float = 0.0
-) -> Kernel:
+def coverage_kernel(kernel: KernelName, bandwidth: float, tiebreak: float = 0.0) -> Kernel:
     """Make a named κ.
 
     Args:
         kernel: `"rbf"` exp(−d²/σ²), `"laplace"` exp(−d/σ), `"student-t"` 1/(1 + d²/σ²) or
             `"top-hat"` [d ≤ σ].
         bandwidth: σ, in units of the distance.
-        reach: No less than the largest distance between two rows; used by the tie-break alone.
-        tiebreak: ε; a top-hat then has ε (1 − d/reach) added.
+        tiebreak: ε; a top-hat is then 1 + ε (1 − d/σ) within its radius.
 
     Returns:
         The kernel.
@@ -152,8 +154,7 @@ def coverage_kernel(
     if kernel == "laplace":
         return Kernel(Shape.LAPLACE, 1 / bandwidth)
     shapes = {"rbf": Shape.RBF, "student-t": Shape.STUDENT_T, "top-hat": Shape.TOP_HAT}
-    reach = reach if reach > 0 else 1.0
-    return Kernel(shapes[kernel], 1 / bandwidth**2, reach=reach, tiebreak=tiebreak)
+    return Kernel(shapes[kernel], 1 / bandwidth**2, tiebreak=tiebreak)
 
 
 def check_metric(metric: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from clcore.geometry.coverage_loops import Floats, Integers, compiled
+from clcore.geometry.compiled import compiled
+from clcore.geometry.kernel_loops import Floats, Integers
 
 
 @compiled

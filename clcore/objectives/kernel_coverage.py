@@ -61,8 +61,8 @@ class KernelCoverage(Objective):
         kernel: `"rbf"`, `"laplace"`, `"student-t"` or `"top-hat"`.
         bandwidth: σ, in units of the Euclidean distance.
         normalise: Whether rows are scaled to length 1 first.
-        tiebreak: For the top-hat alone: ε (1 − d/c), with c no less than any distance, is added to
-            κ, so that of two rows that cover as much the nearer to the rest comes first.
+        tiebreak: ε, for the top-hat alone: κ is 1 + ε (1 − d/σ) within the radius, so that of two
+            rows that cover as much the one that is nearer to what it covers comes first.
 
     Attributes:
         points: The distances: `Points`, or what has its interface.
@@ -88,9 +88,8 @@ class KernelCoverage(Objective):
         )
         if not isinstance(normalise, bool):
             raise ArgumentError(f"normalise must be True or False, not {normalise!r}")
-        points = self._make_points(pool, normalise)
-        reach = largest_distance(points)
-        self._prepare(points, coverage_kernel(kernel, bandwidth, reach, tiebreak))
+        chosen = coverage_kernel(kernel, bandwidth, tiebreak)
+        self._prepare(self._make_points(pool, normalise), chosen)
 
     def _make_points(self, pool: Pool, normalise: bool) -> Distances:
         """Make the distances; another source of distances is one method of a subclass."""

@@ -12,7 +12,9 @@ from clcore.coreset import Coreset
 from clcore.errors import ArgumentError
 from clcore.geometry import Points
 from clcore.geometry.coverage import exact_coverage
+from clcore.geometry.coverage_balls import ball_coverage
 from clcore.geometry.coverage_graph import NEIGHBOURS, Cover, graph_coverage
+from clcore.geometry.kernels import Shape
 from clcore.geometry.neighbours import Index, check_index
 from clcore.maximiser import Maximiser, Stop
 from clcore.maximisers.lazy import Lazy
@@ -92,6 +94,10 @@ def cover(
         )
         return Cover(picks)
     if neighbours is None or (neighbours == "auto" and len(objective) <= EXACT):
+        if objective.kernel.shape is Shape.TOP_HAT:
+            found = ball_coverage(objective, k, allowance=allowance, stop=stop)
+            if found is not None:
+                return Cover(found)
         return Cover(exact_coverage(objective, k, allowance=allowance, stop=stop))
     width = NEIGHBOURS if neighbours == "auto" else int(neighbours)
     return graph_coverage(

@@ -14,10 +14,12 @@ nearest pick. The γ sum to the size (weight) of the pool, and Σ_x w(x) min_s �
 Defaults: g is the gradient of the loss with respect to the logits (p − y for cross-entropy), as in
 the paper's networks. `gradients="last_layer"` takes the whole last layer, (p − y) ⊗ [h, 1], whose
 distances come from the two factors and are never multiplied out; `gradients="features"` takes the
-features themselves, as for convex losses in the paper. Classes get picks in proportion to their size, one
-after the other by highest averages (Sainte-Laguë): the total is exactly k, no class is more than
-about one pick away from its share, and every prefix is balanced too. A class that got none, which
-happens where k is less than about the number of classes, counts with the nearest pick of any class.
+features themselves, as for convex losses in the paper.
+
+Classes get picks in proportion to their size, one after the other by highest averages
+(Sainte-Laguë): the total is exactly k, no class is more than about one pick away from its share,
+and every prefix is balanced too. A class that got none, which happens where k is less than about
+the number of classes, counts with the nearest pick of any class.
 Rows in `given` cover their class already, and count with the nearest pick. `per_label=False` is one
 problem over all rows. Classes of more than 8,192 rows go over a neighbour graph (see
 `facility-location`: `neighbours`, `index`), except for `last_layer`, which is always exact; over

@@ -17,8 +17,7 @@ these have grown by half, so that no row stays uncovered. Where k is too small f
 n/400, the picks are made among a sample of at least 200 k rows instead; so over the graph a
 smaller coreset need not be a prefix. `report["graph_value"]` is what the graph alone knows of the
 gains, `report["blind"]` the share of rows with no pick among their listed neighbours.
-`neighbours=None` is exact whatever the size: n² distances at least, in blocks. `dense=True` is
-exact too and keeps all n² similarities in memory, which is faster where they fit. On a GPU it is
+`neighbours=None` is exact whatever the size: n² distances at least, in blocks. On a GPU it is
 always exact, in blocks of torch operations.
 
 Differences from reference codes: apricot's `euclidean` means squared distances, converted by the

@@ -7,11 +7,13 @@ that is not covered yet. δ by purity: the largest radius at which at least 95 %
 one label only, the labels being those of k-means with as many clusters as there are classes. A ball
 is pure up to the nearest row of another cluster, so δ is the 5 % quantile of those distances.
 
-Of rows whose balls cover as much, and once everything is covered, the one comes first that most
-shortens the distance of all rows to their nearest pick (facility location): to the coverage
-ε (1 − d/c) is added, with ε = 1/(n + 1) and c no less than any distance. So the method goes on
-sensibly when it is saturated. `gains` hold that small part too; `report["covered"]` is the share of
-the weight that is covered, `report["delta"]` the radius. Weights are ones.
+Of rows whose balls cover as much, and once everything is covered, the one comes first that is
+nearest to what it covers: a row that is covered at distance d counts 1 + ε (1 − d/δ) in place of 1,
+with ε = 1/(n + 1), so that all of these together count less than one row. So the method goes on
+sensibly when it is saturated: with facility location within the balls. `gains` hold that small part
+too; `report["covered"]` is the share of the weight that is covered, `report["delta"]` the radius.
+Weights are ones. All distances are computed once and the pairs within δ kept, up to 2²⁵ of them;
+beyond that rows are compared anew, and nothing is kept.
 
 Defaults: rows scaled to length 1, as in the paper; δ by purity 0.95 with as many clusters as the
 pool has labels (only their number is used), or `classes`. k-means is scikit-learn's, one start,
