@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -23,13 +24,17 @@ def clustered(n: int, d: int, seed: int = 0) -> Arrays:
     Returns:
         `features` float32 `[n, d]`.
     """
-    generator = torch.Generator().manual_seed(seed)
+    return {"features": _clusters(n, d, torch.Generator().manual_seed(seed))[0].numpy()}
+
+
+def _clusters(n: int, d: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw the rows `[n, d]` and the cluster of each, 0 to 99."""
     centres = 3 * torch.randn(100, d, generator=generator)
     sizes = torch.rand(100, generator=generator) + 0.05
     spreads = torch.rand(100, generator=generator) + 0.5
     which = torch.multinomial(sizes, n, replacement=True, generator=generator)
     noise = torch.randn(n, d, generator=generator)
-    return {"features": (centres[which] + noise * spreads[which, None]).numpy()}
+    return centres[which] + noise * spreads[which, None], which
 
 
 def unstructured(n: int, d: int, seed: int = 0) -> Arrays:
@@ -49,8 +54,8 @@ def unstructured(n: int, d: int, seed: int = 0) -> Arrays:
 def gradients(n: int, d: int, seed: int = 0, classes: int = 10) -> Arrays:
     """Make the factors of last-layer gradients of a half-trained classifier.
 
-    The features are clustered and cut off at 0 as after a ReLU; the logits are those of a random
-    last layer that leans towards the right class.
+    The features are clustered, each cluster of one class, and cut off at 0 as after a ReLU; the
+    logits are those of a random last layer that leans towards the right class.
 
     Args:
         n: Rows.
@@ -62,9 +67,9 @@ def gradients(n: int, d: int, seed: int = 0, classes: int = 10) -> Arrays:
         `features` float32 `[n, d]`, `logit_gradients` float32 `[n, classes]` (p − y) and `labels`
         int64 `[n]`.
     """
-    generator = torch.Generator().manual_seed(seed + 1)
-    features = torch.from_numpy(clustered(n, d, seed)["features"]).clamp_min(0) / 3
-    labels = torch.randint(classes, (n,), generator=generator)
+    generator = torch.Generator().manual_seed(seed)
+    rows, clusters = _clusters(n, d, generator)
+    features, labels = rows.clamp_min(0) / 3, clusters % classes
     layer = torch.randn(d, classes, generator=generator) / d**0.5
     targets = torch.nn.functional.one_hot(labels, classes).float()
     residuals = (features @ layer + targets).softmax(dim=1) - targets

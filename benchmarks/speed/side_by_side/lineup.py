@@ -98,7 +98,8 @@ LINEUP: dict[str, tuple[Contestant, ...]] = {
         _sklearn("k_means_faiss", "faiss"),
     ),
     "gradient-matching": (
-        ours("gradient_matching"),
+        ours("gradient_matching", per_label=False, ridge=0.0),
+        ours("gradient_matching", "ours, normalised", per_label=False, ridge=0.0, normalise=True),
         Contestant("numpy loop with NNLS", f"{HERE}pursuit:non_negative", ("scipy",)),
         _sklearn("pursuit", "scikit-learn, weights of either sign"),
     ),

@@ -82,7 +82,6 @@ def test_a_contestant_over_the_limit_is_stopped(tmp_path, strangers):
         ("breaks", "ValueError: no luck today"),
         ("dies", "ended by signal 9, SIGKILL"),
         ("repeats", "it picked a row twice"),
-        ("missing", "AttributeError"),
     ],
 )
 def test_failures_are_said_in_a_few_words(tmp_path, strangers, function, reason):

@@ -140,3 +140,16 @@ def test_gradient_products_are_held_against_a_loop_in_double_precision():
     exact = Answer(matrix=np.eye(4))
     assert task.evaluate(given, exact, {}) > 0.1
     assert math.isnan(task.evaluate(given, Answer(), {}))
+
+
+def test_clustered_data_are_those_of_the_expected_numbers():
+    generator = torch.Generator().manual_seed(0)
+    centres = 3 * torch.randn(100, 4, generator=generator)
+    sizes = torch.rand(100, generator=generator) + 0.05
+    spreads = torch.rand(100, generator=generator) + 0.5
+    which = torch.multinomial(sizes, 30, replacement=True, generator=generator)
+    rows = centres[which] + torch.randn(30, 4, generator=generator) * spreads[which, None]
+    assert np.array_equal(clustered(30, 4)["features"], rows.numpy())
+    given = gradients(30, 4)
+    assert np.array_equal(given["labels"], (which % 10).numpy())
+    assert np.allclose(given["logit_gradients"].sum(axis=1), 0, atol=1e-6)
