@@ -25,7 +25,7 @@ follow each pick at once.
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
@@ -58,6 +58,8 @@ class LogDeterminant(Objective):
         ArgumentError: If an option is none of these.
         SignalError: If there is no such signal, or a quality is not positive.
     """
+
+    monotone: ClassVar[bool] = False
 
     def __init__(
         self,
