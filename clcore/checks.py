@@ -92,12 +92,13 @@ def weight_column(name: str, values: Any, rows: int | None) -> Tensor:
     return column
 
 
-def require_finite(name: str, values: Tensor) -> None:
+def require_finite(name: str, values: Tensor, first: int = 0) -> None:
     """Refuse NaN and infinity.
 
     Args:
         name: The signal's name, for the message.
         values: Tensor `[n, ...]`.
+        first: The number of the first row, for the message.
 
     Raises:
         SignalError: Naming the signal and the first bad row.
@@ -107,7 +108,7 @@ def require_finite(name: str, values: Tensor) -> None:
     # Some rows at a time, so that of a memory-mapped signal never more than a block is copied.
     rows = max(1, _BLOCK // max(1, values[0].numel()))
     for start in range(0, len(values), rows):
-        _require_finite_block(name, values[start : start + rows], start)
+        _require_finite_block(name, values[start : start + rows], first + start)
 
 
 def _require_finite_block(name: str, values: Tensor, start: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,7 +17,7 @@ from clcore.probe.closed_forms import cross_entropy_gradients, last_layer_norms
 
 if TYPE_CHECKING:
     from clcore.probe import Probe
-    from clcore.probe.source import ProbeSource
+    from clcore.probe.source import Source
 
 
 _DERIVED = ("logit_gradients", "gradient_norms")
@@ -64,7 +65,7 @@ class Pool:
         if features is not None:
             signals = {"features": features, **signals}
         self._signals = {name: _signal(name, values) for name, values in signals.items()}
-        self._source: ProbeSource | None = None
+        self._source: Source | None = None
         self._derived = Cost()
         size, device = self._agree()
         self._set_columns(size, device, labels=labels, groups=groups, weights=weights)
@@ -104,6 +105,36 @@ class Pool:
         pool._set_columns(
             len(source), source.device, labels=source.labels, groups=groups, weights=weights
         )
+        return pool
+
+    @classmethod
+    def open(
+        cls, folder: str | Path, *, labels: Any = None, groups: Any = None, weights: Any = None
+    ) -> Pool:
+        """Make a pool of signals that `Probe.write` left in a folder; they stay on the disk.
+
+        A signal is mapped into memory, and checked block by block, when it is first asked for.
+
+        Args:
+            folder: Where they lie.
+            labels: Integers `[n]`; by default those that were written.
+            groups: Integers `[n]`.
+            weights: Numbers `[n]`.
+
+        Returns:
+            A pool on the CPU.
+
+        Raises:
+            FormatError: If the folder holds no signals, or damaged or unfinished ones.
+            ArgumentError: If a column is not what it should be.
+        """
+        from clcore.probe.storage import FolderSource
+
+        source = FolderSource(Path(folder))
+        pool = cls.__new__(cls)
+        pool._signals, pool._source, pool._derived = {}, source, Cost()
+        labels = source.column("labels") if labels is None else labels
+        pool._set_columns(len(source), source.device, labels=labels, groups=groups, weights=weights)
         return pool
 
     def __len__(self) -> int:

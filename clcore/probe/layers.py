@@ -24,6 +24,9 @@ class Reader(Protocol):
     def result(self) -> list[Tensor]:
         """Return the features `[rows, ...]` of each batch."""
 
+    def latest(self) -> Tensor:
+        """Return the features `[rows, ...]` of the last batch and forget them."""
+
 
 def feature_reader(model: nn.Module, layer: str | nn.Module | None) -> Reader:
     """Make the reader for a feature layer.
@@ -114,6 +117,9 @@ class _LayerOutput:
     def result(self) -> list[Tensor]:
         return self.batches
 
+    def latest(self) -> Tensor:
+        return self.batches.pop()
+
 
 class _LastLinearInput:
     """Reads the input of the last Linear that runs, or of an ancestor that sees all samples.
@@ -143,6 +149,8 @@ class _LastLinearInput:
         # What each module was called with: (input, its version then), one a call.
         self.calls: dict[nn.Module, list[tuple[Any, int]]] = {}
         self.last: nn.Linear | None = None
+        # For `latest`: where the first batch was read, `self` standing for the innermost place.
+        self.place: object = None
         self.innermost: list[Tensor] | None = []
         self.outer: dict[nn.Module, list[Tensor]] | None = None
 
@@ -176,6 +184,20 @@ class _LastLinearInput:
             self.outer = {module: [] for module in found}
         seen = {module: found.get(module) for module in self.outer}
         self.outer = {m: [*self.outer[m], x] for m, x in seen.items() if x is not None}
+
+    def latest(self) -> Tensor:
+        batches = self.result()
+        place: object = self if self.innermost is not None else next(iter(self.outer or {}))
+        if self.place not in (None, place):
+            raise ArgumentError(
+                "different Linear layers see the samples of different batches: "
+                f"name the place to read features with feature_layer=; {layer_names(self.model)}"
+            )
+        self.place = place
+        newest = batches[-1]
+        for kept in (self.innermost or [], *(self.outer or {}).values()):
+            kept.clear()
+        return newest
 
     def result(self) -> list[Tensor]:
         if self.innermost is not None:

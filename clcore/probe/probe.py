@@ -1,35 +1,46 @@
-"""The probe: features, logits and losses of a model, in one pass that leaves no trace."""
+"""The probe: what a model and data say of each sample, in one pass that leaves no trace."""
 
 from __future__ import annotations
 
-import copy
-import inspect
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from clcore.checks import integer_column, whole_number
+from clcore.checks import whole_number
 from clcore.coreset import Cost
 from clcore.errors import ArgumentError, UnknownNameError
-from clcore.guard import guard
-from clcore.probe.layers import attached, feature_reader, find_layer
-from clcore.probe.source import batches, size_of, task_column
+from clcore.probe.boundary import Boundary
+from clcore.probe.calling import Forward, Loss, call_model, unreduced
+from clcore.probe.layers import find_layer
+from clcore.probe.network_gradients import NetworkGradients, checked_data
+from clcore.probe.passes import Pass
+from clcore.probe.perturbation import Perturbation
+from clcore.probe.projection import Projection
+from clcore.probe.running import Runner, Uncovered
+from clcore.probe.source import column_of
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-Forward = Callable[[nn.Module, Tensor, Tensor | None], Tensor]
+_NAMES = (
+    "features",
+    "logits",
+    "losses",
+    "logit_gradients",
+    "gradient_norms",
+    "projected_gradients",
+    "perturbed_logits",
+    "boundary_distances",
+)
 
 
-class Probe:
+class Probe(NetworkGradients):
     """Turns a model and data into signals.
 
-    Every signal asked for in one call comes from the same single pass, in evaluation mode and
-    without gradients, under a guard: gradients, training modes, BatchNorm statistics and the
-    global random state are afterwards as before. Inside, the global generators are seeded, so data
-    with random transforms give the same signals each time.
+    Every signal asked for in one call comes from the same single pass, in evaluation mode, under a
+    guard: gradients, training modes, BatchNorm statistics and the global random state are
+    afterwards as before. Inside, the global generators are seeded, so data with random transforms
+    give the same signals each time.
 
     Args:
         model: The model.
@@ -44,6 +55,16 @@ class Probe:
         forward: `forward(model, x, task)` giving the logits; by default `model(x)`, or
             `model(x, task)` where there are tasks and the model's `forward` takes them.
         transform: Applied to each batch of inputs, for example from uint8 images to floats.
+        autocast: `torch.bfloat16` or `torch.float16`: forward passes in mixed precision; signals
+            are float32 all the same.
+        gradient_norms: Of the `"last-layer"` and its bias, ‖e‖·√(1 + ‖h‖²) with e the gradient for
+            the logits and h the features, or of the whole `"network"`, exactly.
+        projection: Layer, dimensions and kind of `projected_gradients`.
+        perturbation: Kind and number of `perturbed_logits`; by default dropout, where the model
+            has any.
+        boundary: Options of `boundary_distances`.
+        uncovered: Where a parameter's per-sample gradients have no closed form: an `"error"` that
+            names it, or one pass for each sample (`"per-sample"`).
 
     Raises:
         ArgumentError: If an argument is wrong, or the feature layer is not in the model (lists
@@ -55,9 +76,6 @@ class Probe:
         torch.Size([3, 8])
     """
 
-    names = ("features", "logits", "losses")
-    """The signals that a probe gives."""
-
     def __init__(
         self,
         model: nn.Module,
@@ -68,6 +86,12 @@ class Probe:
         device: torch.device | str | None = None,
         forward: Forward | None = None,
         transform: Callable[[Tensor], Tensor] | None = None,
+        autocast: torch.dtype | None = None,
+        gradient_norms: Literal["last-layer", "network"] = "last-layer",
+        projection: Projection | None = None,
+        perturbation: Perturbation | None = None,
+        boundary: Boundary | None = None,
+        uncovered: Uncovered = "error",
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentError(f"model must be a torch.nn.Module, not {type(model).__name__}")
@@ -76,26 +100,72 @@ class Probe:
         for name, function in (("loss", loss), ("forward", forward), ("transform", transform)):
             if function is not None and not callable(function):
                 raise ArgumentError(f"{name} must be callable, not {function!r}")
-        self.model, self.feature_layer, self.transform = model, feature_layer, transform
-        self.batch_size = whole_number("batch_size", batch_size, least=1)
-        self.cross_entropy = loss is None
-        self.last_layer = True
-        self._loss = _per_sample(loss)
-        self._forward = forward or _call_model
-        self._device = None if device is None else torch.device(device)
-        self._cost = Cost()
+        _one_of("autocast", autocast, (None, torch.bfloat16, torch.float16))
+        _one_of("gradient_norms", gradient_norms, ("last-layer", "network"))
+        _one_of("uncovered", uncovered, get_args(Uncovered))
+        runner = Runner(
+            model,
+            unreduced(loss),
+            loss is None,
+            forward or call_model,
+            transform,
+            feature_layer,
+            whole_number("batch_size", batch_size, least=1),
+            None if device is None else torch.device(device),
+            autocast,
+            gradient_norms == "last-layer",
+            uncovered,
+            projection or Projection(),
+            perturbation or Perturbation(),
+            boundary or Boundary(),
+        )
+        super().__init__(runner)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model."""
+        return self._runner.model
+
+    @property
+    def transform(self) -> Callable[[Tensor], Tensor] | None:
+        """Applied to each batch of inputs."""
+        return self._runner.transform
+
+    @property
+    def feature_layer(self) -> str | nn.Module | None:
+        """Where features are read; None: the input of the last Linear."""
+        return self._runner.feature_layer
+
+    @property
+    def batch_size(self) -> int:
+        """Samples a forward pass."""
+        return self._runner.batch_size
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The signals that this probe gives."""
+        possible = self._runner.perturbation.possible(self.model)
+        return tuple(name for name in _NAMES if possible or name != "perturbed_logits")
+
+    @property
+    def cross_entropy(self) -> bool:
+        """Whether logit gradients follow from logits and labels alone."""
+        return self._runner.cross_entropy
+
+    @property
+    def last_layer(self) -> bool:
+        """Whether gradient norms are those of the last layer."""
+        return self._runner.last_layer
 
     @property
     def device(self) -> torch.device:
         """Where the signals are computed and lie."""
-        if self._device is not None:
-            return self._device
-        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        return self._runner.device
 
     @property
     def cost(self) -> Cost:
-        """What was spent so far: forward passes count samples."""
-        return self._cost
+        """What was spent so far: passes count samples."""
+        return self._runner.cost
 
     def features(self, x: Any, *, task: Any = None) -> Tensor:
         """Compute features.
@@ -149,104 +219,81 @@ class Probe:
         """Compute several signals in one pass over the data.
 
         Args:
-            names: Some of `"features"`, `"logits"`, `"losses"`.
+            names: Some of `names`.
             x: Tensor `[n, ...]`, or a dataset of `x`, `(x, y)` or `(x, y, t)` items.
             labels: Labels `[n]`; by default the dataset's.
             task: Task labels `[n]`, or one for all; by default the dataset's.
 
         Returns:
-            The signals by name, on the probe's device, each with `n` rows.
+            The signals by name, on the probe's device, each with `n` rows: `features` `[n, d]`,
+            `logits` `[n, C]`, `losses` `[n]`, `logit_gradients` `[n, C]`, `gradient_norms` `[n]`,
+            `projected_gradients` `[n, p]`, `perturbed_logits` `[n, K, C]`,
+            `boundary_distances` `[n]`.
 
         Raises:
             UnknownNameError: If a name is none of these.
-            ArgumentError: If labels are missing or something has the wrong shape.
+            ArgumentError: If labels are missing, something has the wrong shape, or the model does
+                not allow a signal; says why.
         """
-        unknown = [name for name in names if name not in self.names]
+        self._check_names(names)
+        data = checked_data(x, labels, task)
+        with self._timed():
+            return Pass(self._runner, names).gather(data.data, data.labels, data.tasks)
+
+    def write(
+        self,
+        names: Sequence[str],
+        x: Any,
+        folder: str | Path,
+        *,
+        labels: Any = None,
+        task: Any = None,
+    ) -> None:
+        """Compute signals batch by batch into a folder, for a pool larger than memory.
+
+        A call that was cut short is taken up again by the same call: what is done stays. Labels
+        are written too, where there are any. Read it with `Pool.open(folder)`.
+
+        Args:
+            names: Some of `names`.
+            x: Tensor, possibly memory-mapped, or a dataset.
+            folder: Where to; made if need be.
+            labels: Labels `[n]`; by default the dataset's.
+            task: Task labels, see `signals`.
+
+        Raises:
+            UnknownNameError: If a name is no signal of this probe.
+            ArgumentError: If labels are missing or something has the wrong shape.
+            FormatError: If the folder holds something else.
+        """
+        from clcore.probe.storage import Writer, fingerprint
+
+        self._check_names(names)
+        given = checked_data(x, column_of(x, 1) if labels is None else labels, task)
+        with self._timed():
+            settings = {
+                "batch_size": self.batch_size,
+                "model": fingerprint(self.model),
+                "cross_entropy": self.cross_entropy,
+                "last_layer": self.last_layer,
+            }
+            writer = Writer(Path(folder), names, len(given), given.labels, settings)
+            if writer.finished < len(given) or len(given) == 0:
+                work = Pass(self._runner, names)
+                try:
+                    data, targets, tasks = given.data, given.labels, given.tasks
+                    work.stream(data, targets, tasks, writer.keep, writer.finished)
+                finally:
+                    writer.close()
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        # A signal that this model does not allow says itself why, once it is asked for.
+        unknown = [name for name in names if name not in _NAMES]
         if unknown:
             raise UnknownNameError("signal", unknown[0], self.names)
-        size = size_of(x)
-        targets = None if labels is None else integer_column("labels", labels, size)
-        tasks = task_column(task, size)
-        started = time.perf_counter()
-        reader = feature_reader(self.model, self.feature_layer) if "features" in names else None
-        outputs: dict[str, list[Tensor]] = {name: [] for name in names if name != "features"}
-        with guard(self.model, seed=0), attached(reader), torch.no_grad():
-            self.model.eval()
-            for x_batch, y_batch, t_batch in batches(x, self.batch_size, targets, tasks):
-                logits = self._pass(x_batch, t_batch)
-                if reader is not None:
-                    reader.collect(len(x_batch))
-                if "logits" in outputs:
-                    outputs["logits"].append(logits)
-                if "losses" in outputs:
-                    outputs["losses"].append(self._losses(logits, y_batch))
-        signals = {name: _joined(parts) for name, parts in outputs.items()}
-        if reader is not None:
-            features = _joined(reader.result())
-            signals["features"] = features.flatten(1) if features.ndim > 1 else features[:, None]
-        self._cost = self._cost + Cost(time.perf_counter() - started, forward_passes=size)
-        return signals
-
-    def _pass(self, x: Tensor, task: Tensor | None) -> Tensor:
-        x = x.to(self.device)
-        x = self.transform(x) if self.transform is not None else x
-        task = None if task is None else task.to(self.device)
-        logits = self._forward(self.model, x, task)
-        if not isinstance(logits, Tensor) or logits.ndim == 0 or len(logits) != len(x):
-            shown = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ArgumentError(
-                f"the model must return a tensor with a row for each of {len(x)} samples, "
-                f"not {shown}; give forward= to say how it is called"
-            )
-        return logits.detach()
-
-    def _losses(self, logits: Tensor, labels: Tensor | None) -> Tensor:
-        if labels is None:
-            raise ArgumentError("losses need labels: give them, or a dataset that has them")
-        values = self._loss(logits, labels.to(self.device))
-        if not isinstance(values, Tensor) or values.shape[:1] != logits.shape[:1]:
-            raise ArgumentError(
-                f"loss must give one value for each of {len(logits)} samples, not "
-                f"{tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__}"
-            )
-        return values.detach().reshape(len(logits), -1).mean(dim=1)
 
 
-def _joined(parts: list[Tensor]) -> Tensor:
-    return torch.cat(parts) if parts else torch.empty(0)
-
-
-def _per_sample(loss: Loss | None) -> Loss:
-    if loss is None:
-        return _cross_entropy
-    if isinstance(loss, nn.Module) and hasattr(loss, "reduction"):
-        unreduced: Any = copy.copy(loss)
-        unreduced.reduction = "none"
-        return cast(Loss, unreduced)
-    return loss
-
-
-def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    classes = logits.shape[1] if logits.ndim > 1 else 0
-    wrong = (labels < 0) | (labels >= classes)
-    if bool(wrong.any()):
-        raise ArgumentError(
-            f"labels must be from 0 to {classes - 1}, as the model has {classes} outputs; "
-            f"found {labels[wrong][0].item()}"
-        )
-    return functional.cross_entropy(logits, labels, reduction="none")
-
-
-def _call_model(model: nn.Module, x: Tensor, task: Tensor | None) -> Any:
-    """Call a model, with tasks where its `forward` takes them."""
-    parameters = list(inspect.signature(model.forward).parameters.values())
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    second = positional[1] if len(positional) > 1 else None
-    takes_task = second is not None and (second.default is second.empty or "task" in second.name)
-    if task is not None and takes_task:
-        return model(x, task)
-    if second is not None and second.default is second.empty:
-        raise ArgumentError(
-            f"the model's forward needs {second.name!r} beside the data: give task=, or forward="
-        )
-    return model(x)
+def _one_of(name: str, value: object, allowed: Sequence[object]) -> None:
+    if value not in allowed:
+        listed = ", ".join(repr(choice) for choice in allowed)
+        raise ArgumentError(f"{name} must be one of {listed}, not {value!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -15,6 +15,9 @@ from clcore.errors import ArgumentError
 
 if TYPE_CHECKING:
     from clcore.probe.probe import Probe
+
+NEED_LABELS = ("losses", "logit_gradients", "gradient_norms", "projected_gradients")
+"""Signals that have no meaning without labels."""
 
 Batch = tuple[Tensor, Tensor | None, Tensor | None]
 
@@ -48,6 +51,18 @@ def batches(data: Any, size: int, labels: Tensor | None, task: Tensor | None) ->
         rows = slice(start, start + len(x))
         yield x, y if labels is None else labels[rows], t if task is None else task[rows]
         start += len(x)
+
+
+def rows_from(
+    start: int, data: Any, labels: Tensor | None, task: Tensor | None
+) -> tuple[Any, Tensor | None, Tensor | None]:
+    """Leave out the rows before `start`."""
+    if start == 0:
+        return data, labels, task
+    labels, task = (None if column is None else column[start:] for column in (labels, task))
+    if isinstance(data, Tensor):
+        return data[start:], labels, task
+    return Subset(data, range(start, size_of(data))), labels, task
 
 
 def column_of(data: Any, place: int) -> Tensor | None:
@@ -94,6 +109,30 @@ def _three(columns: Sequence[Any]) -> Batch:
     return x, y, t
 
 
+class Source(Protocol):
+    """The lazy signals of a pool."""
+
+    cost: Cost
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The signals that can be had."""
+
+    @property
+    def cross_entropy(self) -> bool:
+        """Whether logit gradients follow from logits and labels alone."""
+
+    @property
+    def last_layer(self) -> bool:
+        """Whether gradient norms are those of the last layer."""
+
+    def compute(self, names: Sequence[str]) -> dict[str, Tensor]:
+        """Compute or read signals `[n, ...]`."""
+
+    def subset(self, rows: Tensor) -> Source:
+        """Make the source of some of the rows."""
+
+
 class ProbeSource:
     """The lazy signals of a pool: data, a probe, and which of the names are computed.
 
@@ -132,10 +171,11 @@ class ProbeSource:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The signals that can be computed: losses only with labels."""
-        return tuple(n for n in self.probe.names if n != "losses" or self.labels is not None)
+        """The signals that can be computed: some only with labels."""
+        labelled = self.labels is not None
+        return tuple(n for n in self.probe.names if labelled or n not in NEED_LABELS)
 
-    def compute(self, names: list[str]) -> dict[str, Tensor]:
+    def compute(self, names: Sequence[str]) -> dict[str, Tensor]:
         """Compute signals in one pass and add its cost to `cost`."""
         before = self.probe.cost
         signals = self.probe.signals(names, self.data, self.labels, self.task)

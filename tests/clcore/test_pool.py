@@ -117,7 +117,7 @@ def test_of_computes_when_asked_and_all_signals_in_one_pass():
     model = CountingModel()
     data = TensorDataset(torch.randn(10, 4), torch.arange(10) % 3)
     pool = Pool.of(data, Probe(model, batch_size=10), weights=torch.ones(10))
-    assert pool.names == ("features", "logits", "losses")
+    assert pool.names[:5] == ("features", "logits", "losses", "logit_gradients", "gradient_norms")
     assert pool.labels.tolist() == (torch.arange(10) % 3).tolist()
     assert model.calls == 0
     pool.compute("features", "losses")
@@ -128,6 +128,8 @@ def test_of_computes_when_asked_and_all_signals_in_one_pass():
     assert pool.cost.forward_passes == 10
     pool.signal("logits")
     assert pool.cost.forward_passes == 20
+    pool.signal("gradient_norms")
+    assert pool.cost.forward_passes == 20, "what follows from logits and features takes no pass"
 
 
 def test_of_without_labels_has_no_losses():
