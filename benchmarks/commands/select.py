@@ -2,93 +2,127 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from benchmarks.commands.sentences import one_sentence
+from benchmarks.commands.selecting.request import Projection, Request
+from benchmarks.commands.sentences import INTERRUPTED, WRONG_USE, one_sentence
+
+if TYPE_CHECKING:
+    from benchmarks.commands.selecting.summary import Summary
+
+_OWN = "; a name in FEATURES, a file, or FILE:NAME."
 
 
 def select(
     features: Annotated[
         Path,
-        typer.Argument(help="Rows of features: .npy, .npz, .safetensors, .parquet, .csv."),
+        typer.Argument(
+            help="Rows of features: .npy, .npz, .parquet, .safetensors, .csv, or a folder."
+        ),
     ],
     method: Annotated[str, typer.Option(help="A selector (see `clcore list selectors`).")],
-    k: Annotated[str, typer.Option("-k", help="How many rows, or which share: 100 or 0.1.")],
-    out: Annotated[Path, typer.Option(help="Result: .json, .csv or .parquet.")] = Path(
+    k: Annotated[str, typer.Option("-k", help="How many rows, or which share: 100, 0.01, 1%.")],
+    out: Annotated[Path, typer.Option(help="Result: .csv, .parquet or .json.")] = Path(
         "coreset.json"
     ),
     key: Annotated[
-        str, typer.Option(help="Name of the features in a .npz or .safetensors file.")
+        str, typer.Option(help="Name of the features in the file; of columns: a,b,c.")
     ] = "features",
-    labels: Annotated[
-        str | None,
-        typer.Option(help="Name of the labels in the same file; the share is then kept by label."),
+    labels: Annotated[str | None, typer.Option(help=f"Labels{_OWN}")] = None,
+    groups: Annotated[str | None, typer.Option(help=f"Task, source or domain{_OWN}")] = None,
+    weights: Annotated[str | None, typer.Option(help=f"How much each row counts{_OWN}")] = None,
+    signal: Annotated[
+        list[str] | None,
+        typer.Option(help="name=NAME or name=FILE: logits, losses, scores, costs, …"),
     ] = None,
+    given: Annotated[
+        Path | None, typer.Option(help="Rows taken already: row numbers, or an earlier result.")
+    ] = None,
+    quota: Annotated[
+        str | None,
+        typer.Option(help="Most picks per label: even, proportional, 50, or 3=10,5=20."),
+    ] = None,
+    quota_by: Annotated[str | None, typer.Option(help="labels or groups.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     options: Annotated[
         list[str] | None, typer.Option("--set", help="key=value, an option of the selector.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
+    weights_out: Annotated[
+        Path | None, typer.Option(help="A weight for every row, 0 if not chosen: .npy.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Picture of what was chosen: .png, .pdf, .svg, .html.")
+    ] = None,
+    projection: Annotated[str, typer.Option(help="Of the picture: pca, tsne or umap.")] = "pca",
+    summary: Annotated[
+        bool, typer.Option("--summary/--no-summary", help="Distances, labels, weights.")
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")] = False,
 ) -> None:
     """Choose k rows of a features file; writes their numbers (from 0), weights and gains."""
     with one_sentence():
-        import torch
-
-        from benchmarks.commands.tables import check_target, read_features, write_coreset
-        from benchmarks.settings import read_value
-        from clcore import Pool
-        from clcore import select as choose
         from clcore.errors import ArgumentError
-        from clcore.quotas import fair_shares
 
-        check_target(out, overwrite=overwrite)
-        arrays = read_features(features, key, labels)
-        pool = Pool(**arrays)
-        wanted = _count(k, len(pool))
-        quotas = None
-        if labels is not None:
-            found, sizes = torch.unique(arrays["labels"], return_counts=True)
-            shares = fair_shares(wanted, sizes.tolist())
-            quotas = dict(zip(found.tolist(), shares, strict=True))
-        given: dict[str, Any] = {}
-        for option in options or []:
-            name, equals, value = option.partition("=")
-            if not equals:
-                raise ArgumentError(f"--set: got {option!r}; key=value is needed")
-            given[name.strip().replace("-", "_")] = read_value(value)
-        coreset = choose(method, pool, wanted, seed=seed, quotas=quotas, **given)
-        record = {
-            "method": method,
-            "options": given,
-            "seed": seed,
-            "rows": len(pool),
-            "source": features.name,
-        }
-        write_coreset(out, coreset, record)
-        typer.echo(
-            f"{len(coreset.indices)} of {len(pool)} rows in {coreset.cost.seconds:.2f} s: {out}"
+        kinds = {kind: kind for kind in get_args(Projection)}
+        if projection not in kinds:
+            raise ArgumentError(f"--projection: got {projection!r}; {', '.join(kinds)} are known")
+        request = Request(
+            features=features,
+            method=method,
+            k=k,
+            out=out,
+            key=key,
+            labels=labels,
+            groups=groups,
+            weights=weights,
+            signals=tuple(signal or ()),
+            given=given,
+            quota=quota,
+            quota_by=quota_by,
+            options=tuple(options or ()),
+            seed=seed,
+            weights_out=weights_out,
+            plot=plot,
+            projection=kinds[projection],
+            summary=summary,
+            overwrite=overwrite,
         )
+        found = _execute(request)
+    if found is not None:
+        from benchmarks.commands.progress import console
+
+        found.show(console())
 
 
-def _count(text: str, rows: int) -> int:
-    """How many rows `-k` means: a whole number, or a share with a point."""
-    from clcore.errors import ArgumentError
+def _execute(request: Request) -> Summary | None:
+    from benchmarks.commands.selecting.stages import Stages
+    from benchmarks.commands.selecting.work import execute
+    from benchmarks.running.signals import termination_as_interrupt
+    from clcore.errors import NotEnoughMemoryError
 
-    problem = ArgumentError(
-        f"-k: got {text!r}; a number of rows from 1 to {rows}, or a share above 0 and up to 1 "
-        "written with a point, is needed"
-    )
+    stages = Stages()
+    written: list[str] = []
+
+    def say(sentence: str) -> None:
+        written.append(sentence)
+        typer.echo(sentence)
+
     try:
-        value = float(text)
-    except ValueError:
-        raise problem from None
-    if "." in text or "e" in text.lower():
-        if not 0 < value <= 1:
-            raise problem
-        return max(1, round(value * rows))
-    if not 1 <= value <= rows:
-        raise problem
-    return int(value)
+        with termination_as_interrupt():
+            return execute(request, say, stages)
+    except NotEnoughMemoryError as error:
+        typer.echo(f"clcore: {error}", err=True)
+        raise typer.Exit(WRONG_USE) from error
+    except KeyboardInterrupt:
+        what = f"{request.out} is written" if written else "nothing was written"
+        typer.echo(f"\nStopped; {what}.", err=True)
+        if stages.left_running:
+            # A kernel that can't be told to end would be waited for, or torn down half-way.
+            sys.stdout.flush()
+            os._exit(INTERRUPTED)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,1 @@
+"""What `clcore select` does, step by step."""
