@@ -40,7 +40,7 @@ def pairs_within(points: Points, squared_radius: float) -> Graph | None:
     n, squares = len(points), points.squares
     lowered = squares * (1 - 8 * torch.finfo(squares.dtype).eps)
     size = max(1, BLOCK_BYTES // (16 * n))
-    most, at, start, evaluations = 4 * n, 0, 0, 0
+    most, at, start, evaluations = min(4 * n, MOST_PAIRS), 0, 0, 0
     rows, columns = np.empty(most, dtype=np.int32), np.empty(most, dtype=np.int32)
     away = np.empty(most, dtype=squares.numpy().dtype)
     buffer = squares.new_empty(size * n)

@@ -182,7 +182,7 @@ class KernelCoverage(Objective):
         """Return the weight of each pick's cell: of the rows to which it is the nearest pick.
 
         Rows that were covered before the picks (`given`) count with their nearest pick too, so
-        that the cells make up the pool. Of equally near picks the earlier has the row.
+        that the cells make up the pool. Of copies among the picks the earlier has the row.
 
         Args:
             picks: int64 `[k]`, in pick order.

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from clcore import Probe
+from clcore import ArgumentError, Cost, NotEnoughMemoryError, Probe
 from clcore.probe import outer
 
 N = 9
@@ -464,12 +464,12 @@ def test_refusals(monkeypatch):
         probe.gradient_products(x, Y, other=(x, Y, None, None))
     with pytest.raises(ArgumentError, match="direction has 1 tensors where 7 parameters count"):
         probe.gradient_products_with(x, Y, [torch.ones(1)])
-    with pytest.raises(ArgumentError, match="direction for '1.weight' must be a tensor of shape"):
+    with pytest.raises(ArgumentError, match=r"direction for '1\.weight' must be a tensor of shape"):
         probe.gradient_products_with(x, Y, [torch.ones(1)] * 7)
     with pytest.raises(ArgumentError, match=r"direction and parameters differ: '1\.bias'"):
         probe.gradient_products_with(x, Y, {"1.weight": torch.ones(8, 4)})
     monkeypatch.setattr("clcore.memory.available_bytes", lambda device: 10)
-    with pytest.raises(NotEnoughMemoryError, match="9 samples needs .* take fewer samples"):
+    with pytest.raises(NotEnoughMemoryError, match=r"9 samples needs .* take fewer samples"):
         probe.gradient_products(x, Y)
     model.requires_grad_(False)
     with pytest.raises(ArgumentError, match="no parameter of the model requires a gradient"):
