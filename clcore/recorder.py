@@ -199,7 +199,7 @@ class TrainingRecorder:
         self._events, self._last, self._learnt = taken["events"], taken["last"], taken["learnt"]
 
     def _answer(self, rows: Tensor, right: Tensor) -> None:
-        if len(rows.unique()) != len(rows):
+        if len(torch.unique(rows)) != len(rows):
             # A row that comes twice in a batch is answered twice, one after the other.
             for place in range(len(rows)):
                 self._answer(rows[place : place + 1], right[place : place + 1])
