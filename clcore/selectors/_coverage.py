@@ -10,8 +10,7 @@ from torch import Tensor
 from clcore.checks import whole_number
 from clcore.coreset import Coreset
 from clcore.errors import ArgumentError
-from clcore.geometry import Points
-from clcore.geometry.coverage import exact_coverage
+from clcore.geometry.coverage import exact_coverage, has_plain_points
 from clcore.geometry.coverage_balls import ball_coverage
 from clcore.geometry.coverage_graph import NEIGHBOURS, Cover, graph_coverage
 from clcore.geometry.kernels import Shape
@@ -81,7 +80,7 @@ def cover(
     compiled = (
         isinstance(maximiser, Lazy)
         and objective.device.type == "cpu"
-        and isinstance(objective.points, Points)
+        and has_plain_points(objective)
     )
     if not compiled:
         if isinstance(neighbours, int):

@@ -49,6 +49,7 @@ from torch import Tensor
 from clcore.coreset import Coreset
 from clcore.errors import ArgumentError
 from clcore.geometry import Points, as_matrix, normalised
+from clcore.geometry.coverage import has_plain_points
 from clcore.geometry.coverage_graph import Cover
 from clcore.geometry.kernels import Metric, check_metric, distance_kernel
 from clcore.geometry.neighbours import Index
@@ -112,7 +113,7 @@ class Craig(Selector):
 
     def neighbours_of(self, objective: FacilityLocation) -> Neighbours:
         """Return the neighbour lists to be used; none where distances come from factors."""
-        return self.neighbours if isinstance(objective.points, Points) else None
+        return self.neighbours if has_plain_points(objective) else None
 
     def objective(self, pool: Pool) -> FacilityLocation:
         """Make the set function for the rows of one class, or for all."""
