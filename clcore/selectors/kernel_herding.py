@@ -25,7 +25,9 @@ rows, each once. coreax keeps the n × n kernel or a block of it and may repeat 
 
 Expected numbers: digits, 16 principal components, 64 of 512 drawn, mean Fréchet distance of the
 batch to all digits over 12 draws: random 1.07, k-center 0.85, kernel herding 0.25
-(test_kernel_herding.py). On one core 64 of 512 × 64 take 2.6 ms, 500 of 5,000 × 64 0.24 s.
+(test_kernel_herding.py). CPU seconds on one core, rows as in test_expected_numbers.py: 64 of
+512 × 64 3.5 ms, a third of it the median; 4,096 × 64, 512 picks 0.16; 20,000 × 64, 200 picks 1.9;
+50,000 × 64, 500 picks with references=5000 1.3.
 """
 
 from __future__ import annotations
