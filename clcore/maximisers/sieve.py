@@ -13,9 +13,9 @@ v = (1 + ε)^i with m ≤ v ≤ 2 k m; a row x that comes by enters the sieve S_
 The answer is the sieve of largest value. Where it holds fewer than k rows it is filled up: greedily
 with rows from the other sieves, and then, if still need be, with the next rows of the stream.
 
-Rows come by in blocks. Within a block a sieve's threshold only falls and a row that fails is gone
-for good, so all rows of the block are asked at once and those behind the first that enters again:
-the answer is that of one row at a time. Each sieve holds a state of its own: about
+Rows come by in blocks. A row's last gain bounds the gain it has now, so only those of a block are
+asked whose last gain reaches the sieve's threshold, several at once, and those behind the first
+that enters again: the answer is that of one row at a time. Each sieve holds a state of its own: about
 ln(2k) / ln(1 + ε) times the memory of the function's state.
 
 Defaults: ε = 0.1; `order="pool"`: rows come in the order of the pool. `order="random"` draws it.
@@ -128,6 +128,10 @@ class Sieve(Maximiser):
         return list(sieves.values())
 
 
+_ASKED = 32
+"""Rows that a sieve asks at once: until the first that enters, so not too many."""
+
+
 class _Basket:
     """The rows that one sieve holds.
 
@@ -160,23 +164,23 @@ class _Basket:
             half: Half the guess.
             stop: Its gain is a second threshold.
         """
-        gains = singles
-        while len(rows) and len(self.picks) < self.k:
+        bounds, start = singles.copy(), 0
+        while len(self.picks) < self.k:
             level = (half - self.gained) / (self.k - len(self.picks))
-            if len(self.picks) and gains is singles:
-                near = singles >= level
-                rows = rows[near & self._open(rows)]
-                gains = gains_of(self.objective, rows)
-            passing = np.flatnonzero(gains >= level)
-            passing = passing[[not stop.before(float(gain)) for gain in gains[passing]]]
-            if len(passing) == 0:
+            near = start + np.flatnonzero(bounds[start:] >= level)[:_ASKED]
+            if len(near) == 0:
                 return
-            place = int(passing[0])
-            self._take(int(rows[place]), float(gains[place]))
-            rows = rows[place + 1 :]
-            rows = rows[self._open(rows)]
-            if len(self.picks) < self.k:
-                gains = gains_of(self.objective, rows)
+            if len(self.picks):  # an empty sieve's gains are the singles
+                bounds[near] = gains_of(self.objective, rows[near])
+            near_open = near[self._open(rows[near])]
+            passing = [
+                place
+                for place in near_open[bounds[near_open] >= level].tolist()
+                if not stop.before(float(bounds[place]))
+            ]
+            start = 1 + (passing[0] if passing else int(near[-1]))
+            if passing:
+                self._take(int(rows[passing[0]]), float(bounds[passing[0]]))
 
     def fill(self, rows: NDArray[np.int64], stop: Stop) -> None:
         """Add the best of some rows until there are `k` picks or none of them is left."""

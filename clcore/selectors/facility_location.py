@@ -27,8 +27,9 @@ each step and, unbalanced, sums its gains over a part of the rows only.
 Expected numbers: on the 5,000 clustered rows of tests/clcore/selectors/test_facility_location.py,
 500 picks leave a mean distance to the nearest of 5.95 (random 6.58) in 0.4 s on one core. On
 20,000 × 64, 2,000 picks over the graph take 0.7 s and leave 5.605, the exact greedy takes 5.6 s and
-leaves 5.609; without any structure (normal noise) the graph leaves 0.7 % more than the exact one, and with
-`index="flat"`, in 1.4 s, no more. 10,000 picks of 1,000,000 × 64 took 146 s of two cores and 2.8 GiB.
+leaves 5.609; without any structure (normal noise) the graph leaves 0.7 % more than the exact one,
+and with `index="flat"`, in 1.4 s, no more. 10,000 picks of 1,000,000 × 64 took 146 CPU seconds on
+two threads, and 2.8 GiB.
 """
 
 from __future__ import annotations

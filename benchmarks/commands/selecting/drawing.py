@@ -73,7 +73,7 @@ def draw(summary: Summary, candidates: Candidates, projection: Projection, *, se
     always = torch.cat([picks, candidates.given])
     plane = project(candidates.pool.signal("features"), always, projection, seed=seed)
     # Room for the texts, which begin where the axes do.
-    layout = ConstrainedLayoutEngine(rect=(0.015, 0.015, 0.97, 0.965))
+    layout = ConstrainedLayoutEngine(h_pad=0.1, rect=(0.015, 0.015, 0.97, 0.965))
     figure = Figure(figsize=(8.6, 6.4), dpi=150, layout=layout, facecolor="white")
     axes = figure.subplots()
     axes.set_axis_off()
