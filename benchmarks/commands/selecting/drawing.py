@@ -26,7 +26,7 @@ PALETTE = (
 )  # fmt: skip
 """Ten colours that stay apart, beginning with Okabe and Ito's for colour-blind readers."""
 
-_GREY, _DARK, _GIVEN = "#b9bdc4", "#1f2430", "#111111"
+_GREY, _DARK, _GIVEN, _PLAIN = "#b9bdc4", "#1f2430", "#111111", "#e66100"
 _CROWD = 3_000
 """Rows above which the background goes into a vector file as one image."""
 
@@ -73,7 +73,7 @@ def draw(summary: Summary, candidates: Candidates, projection: Projection, *, se
     always = torch.cat([picks, candidates.given])
     plane = project(candidates.pool.signal("features"), always, projection, seed=seed)
     # Room for the texts, which begin where the axes do.
-    layout = ConstrainedLayoutEngine(h_pad=0.1, rect=(0.015, 0.015, 0.97, 0.965))
+    layout = ConstrainedLayoutEngine(h_pad=0.07, rect=(0.015, 0.015, 0.97, 0.965))
     figure = Figure(figsize=(8.6, 6.4), dpi=150, layout=layout, facecolor="white")
     axes = figure.subplots()
     axes.set_axis_off()
@@ -121,10 +121,10 @@ def save(drawing: Drawing, path: Path, kind: str, summary: Summary) -> None:
 def _colours(labels: Keys | None, rows: Tensor) -> tuple[list[str], list[tuple[str, str, str]]]:
     """Colour each row by its label, and list what the legend says of it."""
     if labels is None:
-        return ["#d55e00"] * len(rows), []
+        return [_PLAIN] * len(rows), []
     if len(labels.names) > len(PALETTE):
         note = f"{len(labels.names):,} labels, not coloured"
-        return ["#d55e00"] * len(rows), [(note, "none", "o")]
+        return [_PLAIN] * len(rows), [(note, "none", "o")]
     colour = dict(zip(labels.names, PALETTE, strict=False))
     entries = [(_short(name), colour[code], "o") for code, name in labels.names.items()]
     return [colour[code] for code in labels.codes[rows].tolist()], entries
@@ -146,11 +146,11 @@ def _background(axes: Axes, plane: Plane, colours: list[str], *, start: int) -> 
 
 def _sizes(weights: Tensor, count: int) -> Any:
     """Area of each dot, in square points: grows with the weight, within bounds."""
-    largest = 60.0 + 240.0 / (1.0 + count / 60.0)
+    largest = 24.0 + 276.0 / (1.0 + count / 60.0)
     values = weights.double().numpy()
     if not len(values) or values.max() == values.min():
         return np.full(len(values), largest / 2)
-    return np.maximum(14.0, largest * values / values.max())
+    return np.maximum(9.0, largest * values / values.max())
 
 
 def _titles(figure: Figure, summary: Summary, plane: Plane) -> None:
@@ -162,10 +162,12 @@ def _titles(figure: Figure, summary: Summary, plane: Plane) -> None:
     lines = []
     if summary.chosen is not None and summary.random is not None:
         ours, other = summary.chosen, summary.random
-        lines.append(
-            f"mean distance to the nearest pick {ours.mean:.4g} (random choice {other.mean:.4g}), "
-            f"covering radius {ours.radius:.4g} ({other.radius:.4g})"
-        )
+        # Two lines, which stay clear of a wide legend.
+        lines = [
+            f"mean distance to the nearest pick {ours.mean:.4g}, of a random choice "
+            f"{other.mean:.4g}",
+            f"covering radius {ours.radius:.4g}, of a random choice {other.radius:.4g}",
+        ]
     figure.axes[0].set_title("\n".join(lines), loc="left", fontsize=9.5, color="#4a4f5a")
     figure.supxlabel(
         f"small dots: {plane.caption}", x=0.02, ha="left", fontsize=8.5, color="#6b7079"
@@ -184,16 +186,17 @@ def _legend(
         )  # fmt: skip
 
     marks = [mark(name, colour, marker, 36, None) for name, colour, marker in entries]
+    face = "white" if entries and entries[0][1] in PALETTE else _PLAIN
     if len(sizes):
         values = weights.double().numpy()
         if values.max() == values.min():
-            marks.append(mark("picked", "white", "o", float(sizes[0]), _DARK))
+            marks.append(mark("picked", face, "o", float(sizes[0]), _DARK))
         else:
             order = np.argsort(values)
             marks.append(mark("", "none", "o", 1.0, "none"))
             for place in (order[-1], order[len(order) // 2], order[0]):
                 name = f"picked, weight {values[place]:.3g}"
-                marks.append(mark(name, "white", "o", float(sizes[place]), _DARK))
+                marks.append(mark(name, face, "o", float(sizes[place]), _DARK))
     figure.legend(
         handles=marks, loc="outside right upper", frameon=False, fontsize=9, labelspacing=0.75,
         handletextpad=0.6, borderaxespad=1.0,
