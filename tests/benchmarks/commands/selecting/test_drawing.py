@@ -126,7 +126,7 @@ def test_the_page_says_of_each_dot_which_row_it_is(tmp_path):
     assert [int(row) for *_, row in found] == summary.coreset.indices.tolist()
     # Each lies on a dot that matplotlib drew: a path that begins r below the centre.
     drawn = {float(x) for x in re.findall(r"<path d=\"M ([\d.]+) [\d.]+ \nC", page)}
-    for x, _ in found:
+    for x, *_ in found:
         assert min(abs(float(x) - other) for other in drawn) < 0.1
     assert "&lt;l&amp;r&gt;" in page
     assert "<l&r>" not in page
