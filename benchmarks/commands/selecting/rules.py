@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ import torch
 from benchmarks.commands.selecting.columns import Keys, named
 from benchmarks.commands.selecting.gather import Candidates
 from benchmarks.settings import read_value
-from clcore import Stop
+from clcore import Pool, Selector, Stop
 from clcore.errors import ArgumentError
 from clcore.quotas import fair_shares
 from clcore.selection import count_of
@@ -106,6 +107,38 @@ def options(assignments: Iterable[str]) -> dict[str, Any]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ArgumentError(f"--set: stop.{key} must be a number, not {value!r}")
     return {**read, "stop": Stop(**stops)} if stops else read
+
+
+def check_method(method: Selector, settings: Mapping[str, Any]) -> None:
+    """Refuse switches that are neither on nor off, which would pass for on.
+
+    Args:
+        method: The selector with its options.
+        settings: The options as they were given.
+
+    Raises:
+        ArgumentError: If an option that is a switch was given something else.
+    """
+    for field in dataclasses.fields(method):
+        value = settings.get(field.name, False)
+        if field.type in ("bool", bool) and not isinstance(value, bool):
+            raise ArgumentError(f"--set: {field.name} must be true or false, not {value!r}")
+
+
+def check_signals(method: Selector, pool: Pool) -> None:
+    """Refuse a pool without a signal that the method reads, and say how to give it.
+
+    Raises:
+        ArgumentError: If one is missing.
+    """
+    absent = [name for name in method.signals if not pool.has(name)]
+    if absent:
+        name = absent[0]
+        other = ", or logits with --signal and --labels" if name == "logit_gradients" else ""
+        raise ArgumentError(
+            f"{method.name} needs the signal {name!r}; give --signal {name}=NAME-OR-FILE{other} "
+            f"(there are: {named(pool.names)})"
+        )
 
 
 def _kind(by: str | None, candidates: Candidates) -> QuotaBy:

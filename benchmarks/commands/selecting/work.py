@@ -71,12 +71,14 @@ def execute(request: Request, say: Callable[[str], Any], stages: Stages) -> Summ
     check_targets(request)
     settings = rules.options(request.options)
     method = registry.create(request.method, **settings)
+    rules.check_method(method, settings)
     with PeakMemory() as memory:
         needs_features = request.plot is not None or "features" in method.signals
         candidates = stages.work(
             f"reading {request.features.name}",
             lambda: gather(request, needs_features=needs_features),
         )
+        rules.check_signals(method, candidates.pool)
         k = rules.count(request.k, candidates)
         quotas, quota_by = rules.quotas(request.quota, request.quota_by, candidates, k)
         task = _Task(method, candidates, k, quotas, quota_by, request.seed)
