@@ -70,7 +70,8 @@ def sample_losses(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:
             f"loss must give one value for each of {len(logits)} samples, not "
             f"{tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__}"
         )
-    return values.reshape(len(logits), -1).mean(dim=1)
+    # Not reshape(n, -1), which no samples would leave ambiguous.
+    return values.flatten(1).mean(dim=1) if values.ndim > 1 else values
 
 
 def loss_gradients(loss: Loss, logits: Tensor, labels: Tensor) -> Tensor:

@@ -20,6 +20,12 @@ Layers = Sequence[str | nn.Module] | str | nn.Module | None
 Factors = dict[str, Factor]
 
 
+def _needs_a_batch(module: nn.Module) -> bool:
+    """Say whether a layer normalises over the batch even in evaluation mode."""
+    kind = nn.modules.batchnorm._BatchNorm
+    return isinstance(module, kind) and module.running_mean is None
+
+
 class Differentiation:
     """Gives the per-sample gradients of batches as factors.
 
@@ -40,9 +46,12 @@ class Differentiation:
             # A layer that sees other than one row for one sample doesn't see a row a sample; by
             # chance the rows of a batch may still be as many as its samples.
             alone = Recording(self.parameters)
-            with alone.attached(), torch.no_grad():
-                self.runner.run(x[:1], None if task is None else task[:1])
-            self.runner.spend(1, 0)
+            # Layers that normalise over the batch can't run on one sample; they have no closed
+            # form anyway, and are listed as such by their kind.
+            if not any(_needs_a_batch(module) for module in self.runner.model.modules()):
+                with alone.attached(), torch.no_grad():
+                    self.runner.run(x[:1], None if task is None else task[:1])
+                self.runner.spend(1, 0)
             self.mixed = {c.layer: c.rows[0] for c in alone.calls if set(c.rows) != {1}}
         self.recording = Recording(self.parameters)
 

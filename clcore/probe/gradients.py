@@ -191,7 +191,9 @@ def _direction(direction: Direction, wanted: Mapping[str, Tensor]) -> dict[str, 
 
 def _by_batch(runner: Runner, data: Data, work: Callable[..., Any]) -> list[Any]:
     """Do the work on every batch with the model in evaluation mode, and leave no trace."""
-    parts = []
+    parts: list[Any] = []
+    if len(data) == 0:
+        return parts  # a tensor without rows still makes one batch, which no layer likes
     with guard(runner.model, seed=0), torch.enable_grad():
         runner.model.eval()
         for x, y, t in data.batches(runner):
