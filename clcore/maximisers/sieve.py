@@ -15,8 +15,8 @@ with rows from the other sieves, and then, if still need be, with the next rows 
 
 Rows come by in blocks. A row's last gain bounds the gain it has now, so only those of a block are
 asked whose last gain reaches the sieve's threshold, several at once, and those behind the first
-that enters again: the answer is that of one row at a time. Each sieve holds a state of its own: about
-ln(2k) / ln(1 + ε) times the memory of the function's state.
+that enters again: the answer is that of one row at a time. Each sieve holds a state of its own:
+about ln(2k) / ln(1 + ε) times the memory of the function's state.
 
 Defaults: ε = 0.1; `order="pool"`: rows come in the order of the pool. `order="random"` draws it.
 """
