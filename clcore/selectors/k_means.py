@@ -15,9 +15,9 @@ size (total weight) of the pool. `gains` are zeros: the picks are made together.
 by weight, the heaviest first; a smaller coreset is not a prefix.
 
 Defaults: one start, at most 100 iterations, tolerance 1e-4 (scikit-learn's), seeded from the
-generator. `library="scikit-learn"` is its `KMeans`, whose seeding tries 2 + log k draws a centroid
-and so ends lower, but takes most of the time; `library="faiss"` is our exact D² seeding followed by
-faiss's iterations, which stop when nothing changes (it has no tolerance). `library="auto"` takes
+generator. `backend="scikit-learn"` is its `KMeans`, whose seeding tries 2 + log k draws a centroid
+and so ends lower, but takes most of the time; `backend="faiss"` is our exact D² seeding followed by
+faiss's iterations, which stop when nothing changes (it has no tolerance). `backend="auto"` takes
 scikit-learn while n · k · d is below 10⁹ (about 3 CPU seconds) and faiss from there on. With quotas
 each label is clustered on its own, with as even shares of `k` as the quotas and sizes allow; rows
 of labels that got no share are counted with the nearest pick. Rows in `given` take part in the
@@ -55,10 +55,10 @@ from clcore.quotas import Allowance, fair_shares
 from clcore.randomness import seed_from
 from clcore.selector import Selector
 
-Library = Literal["auto", "scikit-learn", "faiss"]
+Backend = Literal["auto", "scikit-learn", "faiss"]
 
 LARGE = 10**9
-"""n · k · d from which `library="auto"` takes faiss."""
+"""n · k · d from which `backend="auto"` takes faiss."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +70,13 @@ class KMeans(Selector):
         starts: How many seedings are tried; the best is kept.
         tolerance: Stop when the centroids move by less, relative to the variance of the features.
             scikit-learn's alone.
-        library: `"scikit-learn"`, `"faiss"`, or `"auto"` to choose by size.
+        backend: `"scikit-learn"`, `"faiss"`, or `"auto"` to choose by size.
     """
 
     iterations: int = 100
     starts: int = 1
     tolerance: float = 1e-4
-    library: Library = "auto"
+    backend: Backend = "auto"
 
     weighted: ClassVar[bool] = True
     randomised: ClassVar[bool] = True
@@ -86,9 +86,9 @@ class KMeans(Selector):
         whole_number("starts", self.starts, least=1)
         if not self.tolerance >= 0:
             raise ArgumentError(f"tolerance must be at least 0, not {self.tolerance!r}")
-        if self.library not in get_args(Library):
+        if self.backend not in get_args(Backend):
             raise ArgumentError(
-                f"library must be 'auto', 'scikit-learn' or 'faiss', not {self.library!r}"
+                f"backend must be 'auto', 'scikit-learn' or 'faiss', not {self.backend!r}"
             )
 
     def _select(
@@ -138,7 +138,7 @@ class KMeans(Selector):
         """Return the centroids `[k, d]`, the cluster of each row `[n]` and the distances taken."""
         weights = counts if bool((counts != counts[0]).any()) else None
         large = len(features) * k * features.shape[1] >= LARGE
-        if self.library == "faiss" or (self.library == "auto" and large):
+        if self.backend == "faiss" or (self.backend == "auto" and large):
             return self._with_faiss(features, weights, k, generator)
         return self._with_scikit_learn(features, weights, k, generator)
 

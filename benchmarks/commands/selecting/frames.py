@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +29,9 @@ class _Frame(Arrays):
         if twice:
             raise FormatError(f"{path}: has two columns {twice[0]!r}")
 
+    @abc.abstractmethod
     def batches(self, names: list[str]) -> Iterator[Any]:
         """Yield record batches of some columns."""
-        raise NotImplementedError
 
     def read(self, name: str) -> Any:
         """Return a column: `[n]`, or `[n, d]` of a column of lists."""

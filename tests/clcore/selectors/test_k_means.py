@@ -17,10 +17,10 @@ def blobs(sizes, seed=0):
     return torch.cat(parts), torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
 
 
-@pytest.mark.parametrize("library", ["auto", "scikit-learn", "faiss"])
-def test_well_separated_clusters_are_found_and_counted(library):
+@pytest.mark.parametrize("backend", ["auto", "scikit-learn", "faiss"])
+def test_well_separated_clusters_are_found_and_counted(backend):
     x, which = blobs([30, 10, 20])
-    coreset = select("k-means", Pool(features=x), 3, starts=5, library=library)
+    coreset = select("k-means", Pool(features=x), 3, starts=5, backend=backend)
     assert which[coreset.indices].tolist() == [0, 2, 1]
     assert coreset.weights.tolist() == [30, 20, 10]
     for cluster, pick in zip((0, 2, 1), coreset.indices.tolist(), strict=True):
@@ -29,12 +29,12 @@ def test_well_separated_clusters_are_found_and_counted(library):
         assert pick == int(rows[distances.argmin()])
 
 
-@pytest.mark.parametrize("library", ["scikit-learn", "faiss"])
-def test_pool_weights_are_what_is_counted(library):
+@pytest.mark.parametrize("backend", ["scikit-learn", "faiss"])
+def test_pool_weights_are_what_is_counted(backend):
     x, which = blobs([4, 6])
     weights = torch.where(which == 0, 5.0, 1.0)
     pool = Pool(features=x, weights=weights)
-    coreset = select("k-means", pool, 2, starts=3, library=library)
+    coreset = select("k-means", pool, 2, starts=3, backend=backend)
     assert coreset.weights.tolist() == [20, 6]
 
 
@@ -55,10 +55,10 @@ def test_quotas_share_evenly():
     assert torch.bincount(which[picks]).tolist() == [2, 4, 3]
 
 
-@pytest.mark.parametrize("library", ["scikit-learn", "faiss"])
-def test_fewer_distinct_rows_than_picks(library):
+@pytest.mark.parametrize("backend", ["scikit-learn", "faiss"])
+def test_fewer_distinct_rows_than_picks(backend):
     x = torch.cat([torch.zeros(5, 2), torch.ones(3, 2)])
-    coreset = select("k-means", Pool(features=x), 6, library=library)
+    coreset = select("k-means", Pool(features=x), 6, backend=backend)
     assert len(set(coreset.indices.tolist())) == 6
     assert float(coreset.weights.sum()) == 8
 
@@ -80,9 +80,9 @@ def test_two_centroids_with_one_nearest_sample():
     assert chosen.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("library", ["scikit-learn", "faiss"])
+@pytest.mark.parametrize("backend", ["scikit-learn", "faiss"])
 @pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_is_near_the_best_of_all_clusterings(library, offset):
+def test_is_near_the_best_of_all_clusterings(backend, offset):
     x = torch.randn(60, 2, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     x += offset
 
@@ -90,7 +90,7 @@ def test_is_near_the_best_of_all_clusterings(library, offset):
         return float(torch.cdist(x, x[picks]).min(dim=1).values.square().mean())
 
     pool = Pool(features=x)
-    ours = error(select("k-means", pool, 6, starts=5, library=library).indices)
+    ours = error(select("k-means", pool, 6, starts=5, backend=backend).indices)
     draws = [error(select("random", Pool(features=x), 6, seed=s).indices) for s in range(100)]
     assert ours < min(draws)
 
@@ -100,7 +100,7 @@ def test_is_near_the_best_of_all_clusterings(library, offset):
     [
         ({"iterations": 0}, "iterations must be"),
         ({"starts": 0}, "starts must be"),
-        ({"library": "scipy"}, "library must be"),
+        ({"backend": "scipy"}, "backend must be"),
         ({"tolerance": -1.0}, "tolerance must be at least 0"),
         ({"tolerance": float("nan")}, "tolerance must be at least 0"),
     ],
@@ -113,8 +113,8 @@ def test_refuses_bad_options(options, message):
 def test_auto_is_a_matter_of_size(monkeypatch):
     x, _ = blobs([40, 30, 30], seed=2)
 
-    def picks(library):
-        coreset = select("k-means", Pool(features=x), 12, library=library)
+    def picks(backend):
+        coreset = select("k-means", Pool(features=x), 12, backend=backend)
         return coreset.indices.tolist(), coreset.cost.distance_evaluations
 
     small, by_faiss = picks("scikit-learn"), picks("faiss")
@@ -129,7 +129,7 @@ def test_faiss_is_as_good_from_our_seeding_as_scikit_learn_from_its_own():
     centres = 3 * torch.randn(40, 16, generator=generator)
     x = centres[torch.arange(3000) % 40] + torch.randn(3000, 16, generator=generator)
     pool, errors = Pool(features=x), {}
-    for library in ("scikit-learn", "faiss"):
-        picks = select("k-means", pool, 120, library=library).indices
-        errors[library] = float(torch.cdist(x, x[picks]).min(dim=1).values.square().mean())
+    for backend in ("scikit-learn", "faiss"):
+        picks = select("k-means", pool, 120, backend=backend).indices
+        errors[backend] = float(torch.cdist(x, x[picks]).min(dim=1).values.square().mean())
     assert errors["faiss"] < 1.05 * errors["scikit-learn"]
