@@ -20,6 +20,7 @@ from clcore.checks import whole_number
 from clcore.errors import ArgumentError
 from clcore.guard import guard
 from clcore.probe.closed_layers import is_normalisation
+from clcore.probe.seeds import mixed_seed
 
 Run = Callable[[Tensor, Mapping[str, Tensor]], Tensor]
 
@@ -112,11 +113,6 @@ class Perturbation:
                 noisy[name] = values + noise * (self.scale * values.norm() / length)
         # A shared weight has one name among a model's parameters: the first.
         return {name: noisy[name] for name, _ in model.named_parameters() if name in noisy}
-
-
-def mixed_seed(seed: int, place: int) -> int:
-    """Mix a seed and a place into a seed that every generator takes."""
-    return (seed * 1_000_003 + place) % 2**32
 
 
 def _dropouts(model: nn.Module) -> list[nn.Module]:

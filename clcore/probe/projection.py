@@ -21,6 +21,7 @@ from clcore.errors import ArgumentError
 from clcore.probe.factors import BLOCK, Factor, row_chunks
 from clcore.probe.indexed import Indexed
 from clcore.probe.outer import Outer
+from clcore.probe.seeds import mixed_seed
 
 _UNIT = 1024
 """Coordinates that one seed draws: fixed, so the matrix does not depend on the batch."""
@@ -133,7 +134,9 @@ class Projection:
         if known is not None:
             return known
         place = ("dense", "left", "right").index(part)
-        generator = torch.Generator().manual_seed((self.seed * 3 + place) * 2**40 + unit)
+        # Mixed, for a CPU generator reads no more than 32 bits of its seed.
+        seed = mixed_seed(mixed_seed(self.seed, place), unit)
+        generator = torch.Generator().manual_seed(seed)
         shape = (_UNIT, self.dimensions)
         if self.kind == "gaussian":
             drawn = torch.randn(shape, generator=generator)
