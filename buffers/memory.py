@@ -7,7 +7,6 @@ random numbers of both come from the memory's own generator.
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from buffers.retrieval import Retrieval, retrieval_rule
 from buffers.saved_state import SavedState
 from buffers.store import ExemplarStore
 from clcore import Cost
+from clcore.clock import working_time
 from clcore.errors import ArgumentError
 
 
@@ -168,7 +168,7 @@ class Memory(SavedState, ABC):
         Returns:
             The store row that each was written to, `[n]` int64; -1 for those not kept.
         """
-        started = time.perf_counter()
+        started = working_time()
         if self._store is None:
             self._open_store(incoming)
         store = self.store
@@ -181,7 +181,7 @@ class Memory(SavedState, ABC):
             self._write(incoming, slots, taken)
             self.replaced += len(taken) - (store.size - before)
         self.seen += len(slots)
-        self._seconds += time.perf_counter() - started
+        self._seconds += working_time() - started
         return slots
 
     def _write(self, incoming: Incoming, slots: Tensor, taken: Tensor) -> None:

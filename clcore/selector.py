@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from clcore.checks import whole_number
+from clcore.clock import working_time
 from clcore.coreset import Coreset, Cost
 from clcore.errors import ArgumentError, SignalError
 from clcore.guard import guard
@@ -99,7 +99,7 @@ class Selector(abc.ABC):
         def allowance() -> Allowance:
             return Allowance(len(pool), pool.device, given=taken, keys=keys, quotas=bounds)
 
-        started, before = time.perf_counter(), pool.cost
+        started, before = working_time(), pool.cost
         wanted = min(k, allowance().capacity())
         if wanted == 0:
             return Coreset.of([], device=pool.device)
@@ -110,7 +110,7 @@ class Selector(abc.ABC):
             )
         _check_promise(self, coreset, wanted, allowance())
         spent = pool.cost - before
-        seconds = time.perf_counter() - started
+        seconds = working_time() - started
         passes = Cost(seconds, spent.forward_passes, spent.backward_passes)
         return replace(coreset, cost=replace(coreset.cost, seconds=0.0) + passes)
 

@@ -6,12 +6,16 @@ it, inside the function that first needs them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
 from numba import njit
+from numba.core import event
 from numpy.typing import NDArray
+
+from clcore import clock
 
 Array = NDArray[Any]
 P = ParamSpec("P")
@@ -33,6 +37,28 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """
     wrapped = njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz"})(function)
     return cast(Callable[P, R], wrapped)
+
+
+class _Compiling(event.Listener):  # type: ignore[misc]  # numba ships no types
+    """Stops the clock of costs from the outermost start of a compilation to its end."""
+
+    def __init__(self) -> None:
+        self.depth, self.started = 0, 0.0
+
+    def on_start(self, event: Any) -> None:
+        """Begin; compilations of what is called lie within those of the caller."""
+        if self.depth == 0:
+            self.started = time.perf_counter()
+        self.depth += 1
+
+    def on_end(self, event: Any) -> None:
+        """End."""
+        self.depth -= 1
+        if self.depth == 0:
+            clock.leave_out(time.perf_counter() - self.started)
+
+
+event.register("numba:compile", _Compiling())
 
 
 def rounding(matrix: Array) -> float:
