@@ -264,6 +264,8 @@ def test_a_server_that_does_not_answer_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.delenv("WANDB_MODE", raising=False)
+    # wandb keeps what it reads from the environment; other tests shall not find it.
+    monkeypatch.setattr("wandb.sdk.wandb_setup._singleton", None)
     words = [word for word in SMALL if word not in ("--wandb", "disabled")]
     _, stderr = clcore(*words, "-q", "--out", tmp_path / "run")
     assert stderr.startswith("warning: wandb: no answer from http://127.0.0.1:9")

@@ -304,3 +304,5 @@ def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    # wandb keeps what it read from the environment for as long as the process lives.
+    monkeypatch.setattr("wandb.sdk.wandb_setup._singleton", None)

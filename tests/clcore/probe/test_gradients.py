@@ -179,32 +179,10 @@ def case(name):
     return model, x
 
 
-def loop(model, x, y, parameters=None):
-    """One gradient a row, by autograd one sample at a time."""
-    modes = [module.training for module in model.modules()]
-    model.eval()
-    wanted = list(model.parameters()) if parameters is None else parameters
-    wanted = [p for p in wanted if p.requires_grad]
-    rows = []
-    for i in range(len(x)):
-        loss = functional.cross_entropy(model(x[i : i + 1]), y[i : i + 1])
-        grads = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
-        rows.append(torch.cat([g.flatten() for g in grads]))
-    for module, mode in zip(model.modules(), modes, strict=True):
-        module.training = mode
-    return torch.stack(rows)
-
-
-def assert_close(found, expected):
-    scale = expected.abs().max()
-    assert scale > 0
-    assert (found - expected).abs().max() < 1e-12 * scale
-
-
 @pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("batch_size", [4, 100])
-def test_products_equal_those_of_a_loop(name, batch_size):
+def test_products_equal_those_of_a_loop(name, batch_size, loop, assert_close):
     model, x = case(name)
     gradients = loop(model, x, Y)
     probe = Probe(model, batch_size=batch_size)
@@ -220,7 +198,7 @@ def test_products_equal_those_of_a_loop(name, batch_size):
 
 
 @pytest.mark.parametrize("name", ["conv2d", "conv2d groups", "sequence", "tied", "two embeddings"])
-def test_small_blocks_change_nothing(name, monkeypatch):
+def test_small_blocks_change_nothing(name, monkeypatch, loop, assert_close):
     monkeypatch.setattr(outer, "BLOCK", 300)
     monkeypatch.setattr("clcore.probe.factors.BLOCK", 300)
     model, x = case(name)
@@ -233,7 +211,7 @@ def test_small_blocks_change_nothing(name, monkeypatch):
 
 
 @pytest.mark.parametrize("layers", ["0", ["0", "3"], [0, 3]])
-def test_layers_and_frozen_parameters(layers):
+def test_layers_and_frozen_parameters(layers, loop, assert_close):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3)).double()
     model[0].bias.requires_grad_(False)
@@ -251,133 +229,14 @@ def test_layers_and_frozen_parameters(layers):
     assert not model[0].bias.requires_grad
 
 
-def test_a_weight_shared_with_a_layer_outside_counts_wholly():
+def test_a_weight_shared_with_a_layer_outside_counts_wholly(loop, assert_close):
     model, x = case("tied")
     gradients = loop(model, x, Y, [model.embedding.weight])
     products = Probe(model).gradient_products(x, Y, layers="embedding")
     assert_close(products, gradients @ gradients.T)
 
 
-class Attention(nn.Module):
-    """Has a weight of its own, and uses the weights of its output layer by function."""
-
-    def __init__(self):
-        super().__init__()
-        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
-        self.head = nn.Linear(4, 3)
-
-    def forward(self, x):
-        return self.head(self.attention(x, x, x, need_weights=False)[0].mean(1))
-
-
-class Functional(nn.Module):
-    """Uses the weight of a layer once by its forward and once by function."""
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
-
-    def forward(self, x):
-        return self.head(functional.linear(self.first(x), self.first.weight)).mean(1)
-
-
-class Positions(nn.Module):
-    """An embedding of places, which are the same for every sample."""
-
-    def __init__(self):
-        super().__init__()
-        self.places, self.head = nn.Embedding(N, 4), nn.Linear(4, 3)
-
-    def forward(self, x):
-        return self.head((x + self.places(torch.arange(x.shape[1]))).square().mean(1))
-
-
-class SequenceFirst(nn.Module):
-    """Works with time in front of the samples."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer, self.head = nn.Linear(4, 4), nn.Linear(4, 3)
-
-    def forward(self, x):
-        return self.head(torch.tanh(self.layer(x.transpose(0, 1))).mean(0))
-
-
-UNCOVERED = {
-    "attention": (Attention, "attention.in_proj_weight .MultiheadAttention has no closed form"),
-    "functional": (Functional, "first.weight .used outside the forward of its layer"),
-    "positions": (Positions, f"places.weight .called with {N} rows for 1 sample"),
-    "sequence first": (SequenceFirst, f"layer.weight .called with {N} rows for 1 sample"),
-    "lstm": (
-        lambda: nn.Sequential(nn.LSTM(4, 3, batch_first=True), First(), Mean(1)),
-        "0.weight_ih_l0 .LSTM has no closed form",
-    ),
-    "own forward": (lambda: nn.Sequential(Doubled(4, 3), Mean(1)), "0.weight .Doubled"),
-}
-
-
-class First(nn.Module):
-    """The first of what a layer gives."""
-
-    def forward(self, x):
-        return x[0]
-
-
-class Doubled(nn.Linear):
-    """A Linear whose forward is another."""
-
-    def forward(self, x):
-        return 2 * super().forward(x)
-
-
-def uncovered_case(name):
-    torch.manual_seed(0)
-    model = UNCOVERED[name][0]().double().eval()
-    return model, images(N, 4)
-
-
-@pytest.mark.parametrize("name", UNCOVERED)
-def test_parameters_without_closed_form_are_listed_or_done_one_by_one(name):
-    model, x = uncovered_case(name)
-    # As many samples as tokens: no shape tells them apart.
-    assert len(x) == x.shape[1]
-    gradients = loop(model, x, Y)
-    with pytest.raises(ArgumentError, match=f"no closed form.*{UNCOVERED[name][1]}"):
-        Probe(model).gradient_products(x, Y)
-    slow = Probe(model, uncovered="per-sample", batch_size=5)
-    assert_close(slow.gradient_products(x, Y), gradients @ gradients.T)
-    assert_close(slow.gradient_squares(x, Y), gradients.square().sum(1))
-    assert slow.cost.backward_passes == 4 * N
-    for probe in (slow, Probe(model)):
-        mean = probe.mean_gradient(x, Y)
-        assert_close(probe.gradient_products_with(x, Y, mean), gradients @ gradients.mean(0))
-
-
-def test_layers_that_mix_samples_are_refused():
-    model = nn.Sequential(
-        nn.Linear(4, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, 3)
-    ).double()
-    with pytest.raises(ArgumentError, match=r"1\.weight .BatchNorm1d has no closed form.; 1\.bias"):
-        Probe(model).gradient_products(images(), Y)
-
-
-def test_an_input_changed_in_place_afterwards_is_refused():
-    class Changed(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.layer = nn.Linear(4, 3)
-
-        def forward(self, x):
-            x = x * 1
-            out = self.layer(x)
-            x.zero_()
-            return out
-
-    with pytest.raises(ArgumentError, match="changed in place"):
-        Probe(Changed().double()).gradient_products(images(), Y)
-
-
-def test_hooks_of_others_see_and_change_what_they_did():
+def test_hooks_of_others_see_and_change_what_they_did(loop, assert_close):
     model, x = case("mlp")
     model[1].register_forward_hook(lambda _m, _i, output: output * 3)
     gradients = loop(model, x, Y)
@@ -418,7 +277,7 @@ def test_cost_counts_every_pass():
     assert probe.cost.seconds > 0
 
 
-def test_other_losses_datasets_and_precision():
+def test_other_losses_datasets_and_precision(assert_close):
     model, x = case("mlp")
     model.eval()
     loss = nn.CrossEntropyLoss(label_smoothing=0.3)
