@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -15,15 +17,54 @@ from clcore.geometry.coverage_balls import ball_coverage
 from clcore.geometry.coverage_graph import NEIGHBOURS, Cover, graph_coverage
 from clcore.geometry.kernels import Shape
 from clcore.geometry.neighbours import Index, check_index
+from clcore.greedy import GreedySelector
 from clcore.maximiser import Maximiser, Stop
 from clcore.maximisers.lazy import Lazy
 from clcore.objectives.kernel_coverage import KernelCoverage, cell_weights
+from clcore.pool import Pool
 from clcore.quotas import Allowance
 
 Neighbours = int | Literal["auto"] | None
 
 EXACT = 8192
 """Rows up to which `neighbours="auto"` is exact: there it takes about a second (measured)."""
+
+
+@dataclass(frozen=True)
+class CoverageSelector(GreedySelector):
+    """Base of the greedy selectors by coverage; write `objective`."""
+
+    @abc.abstractmethod
+    def objective(self, pool: Pool) -> KernelCoverage:
+        """Make the set function for a pool."""
+
+    def graph(self) -> tuple[Neighbours, Index]:
+        """Return the size of the neighbour lists, and how neighbours are found."""
+        return None, "auto"
+
+    def _select(
+        self,
+        pool: Pool,
+        k: int,
+        *,
+        given: Tensor,
+        allowance: Allowance,
+        generator: torch.Generator,
+    ) -> Coreset:
+        objective = self.objective(pool)
+        objective.start(given)
+        neighbours, index = self.graph()
+        found = cover(
+            objective,
+            k,
+            allowance=allowance,
+            generator=generator,
+            maximiser=self._maximiser,  # type: ignore[attr-defined]
+            stop=self.stop,
+            neighbours=neighbours,
+            index=index,
+        )
+        return coverage_coreset(objective, found, weighted=self.weighted)
 
 
 def check_neighbours(neighbours: Neighbours, index: str) -> None:

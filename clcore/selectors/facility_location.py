@@ -37,21 +37,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from torch import Tensor
-
-from clcore.coreset import Coreset
 from clcore.geometry.kernels import Metric, check_metric
 from clcore.geometry.neighbours import Index
-from clcore.greedy import GreedySelector
 from clcore.objectives.facility_location import FacilityLocation as Objective
 from clcore.pool import Pool
-from clcore.quotas import Allowance
-from clcore.selectors._coverage import Neighbours, check_neighbours, cover, coverage_coreset
+from clcore.selectors._coverage import CoverageSelector, Neighbours, check_neighbours
 
 
 @dataclass(frozen=True)
-class FacilityLocation(GreedySelector):
+class FacilityLocation(CoverageSelector):
     """Greedy picks that every row is near to, weighted by the sizes of their cells.
 
     Args:
@@ -80,25 +74,6 @@ class FacilityLocation(GreedySelector):
         """Make the set function for a pool."""
         return Objective(pool, metric=self.metric)
 
-    def _select(
-        self,
-        pool: Pool,
-        k: int,
-        *,
-        given: Tensor,
-        allowance: Allowance,
-        generator: torch.Generator,
-    ) -> Coreset:
-        objective = self.objective(pool)
-        objective.start(given)
-        found = cover(
-            objective,
-            k,
-            allowance=allowance,
-            generator=generator,
-            maximiser=self._maximiser,  # type: ignore[attr-defined]
-            stop=self.stop,
-            neighbours=self.neighbours,
-            index=self.index,
-        )
-        return coverage_coreset(objective, found, weighted=True)
+    def graph(self) -> tuple[Neighbours, Index]:
+        """Return the size of the neighbour lists, and how neighbours are found."""
+        return self.neighbours, self.index

@@ -24,20 +24,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from clcore.coreset import Coreset
 from clcore.geometry.kernels import KernelName, coverage_kernel
-from clcore.greedy import GreedySelector
 from clcore.objectives.kernel_coverage import KernelCoverage
 from clcore.pool import Pool
-from clcore.quotas import Allowance
-from clcore.selectors._coverage import cover, coverage_coreset
+from clcore.selectors._coverage import CoverageSelector
 
 
 @dataclass(frozen=True)
-class MaxHerding(GreedySelector):
+class MaxHerding(CoverageSelector):
     """Greedy picks under a smooth kernel of the distance.
 
     Args:
@@ -59,24 +53,3 @@ class MaxHerding(GreedySelector):
     def objective(self, pool: Pool) -> KernelCoverage:
         """Make the set function for a pool."""
         return KernelCoverage(pool, self.kernel, self.bandwidth, self.normalise)
-
-    def _select(
-        self,
-        pool: Pool,
-        k: int,
-        *,
-        given: Tensor,
-        allowance: Allowance,
-        generator: torch.Generator,
-    ) -> Coreset:
-        objective = self.objective(pool)
-        objective.start(given)
-        found = cover(
-            objective,
-            k,
-            allowance=allowance,
-            generator=generator,
-            maximiser=self._maximiser,  # type: ignore[attr-defined]
-            stop=self.stop,
-        )
-        return coverage_coreset(objective, found, weighted=False)
