@@ -69,7 +69,9 @@ def _nearest(arrays: Arrays, answer: Answer, options: Options) -> Tensor:
     sample = options.get("evaluate_on")
     picks = torch.from_numpy(_rows(answer))
     if sample is not None and sample < len(features):
-        drawn = torch.randperm(len(features), generator=torch.Generator().manual_seed(0))[:sample]
+        # A seed of its own: with that of a contestant, its random picks would be the rows judged.
+        generator = torch.Generator().manual_seed(20_261_124)
+        drawn = torch.randperm(len(features), generator=generator)[:sample]
         features = torch.cat((features[picks], features[drawn]))
         return nearest_distances(features, torch.arange(len(picks)))[len(picks) :]
     return nearest_distances(features, picks)
