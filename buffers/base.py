@@ -20,6 +20,7 @@ from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import Tensor
 
 from buffers.exemplars import Exemplars
+from buffers.experiences import experience_number
 from buffers.groups import ClassGroup
 from buffers.hosts import reads_task_labels
 from buffers.incoming import Incoming, Transform
@@ -85,7 +86,7 @@ class Buffer(Memory, ExemplarsBuffer):
             ArgumentError: The experience has no samples, no labels, or samples that differ in
                 shape from those already held.
         """
-        self.update_from_dataset(exp.dataset, agent)
+        self.offer_rows(open_rows(exp.dataset), agent, experience_number(exp))
 
     def update_from_dataset(self, new_data: Any, strategy: Any = None) -> None:
         """Offer a data set's samples to the memory; `FeatureReplay` calls this.
@@ -100,12 +101,13 @@ class Buffer(Memory, ExemplarsBuffer):
         """
         self.offer_rows(open_rows(new_data), strategy)
 
-    def offer_rows(self, rows: Rows, agent: Any = None) -> Tensor:
+    def offer_rows(self, rows: Rows, agent: Any = None, experience: int | None = None) -> Tensor:
         """Offer the rows of an opened data set; only those admitted are read.
 
         Args:
             rows: As `buffers.stream.open_rows` gives them.
             agent: The strategy, where there is one.
+            experience: Number of the experience; the one that the strategy is in by default.
 
         Returns:
             The store row that each was written to, `[n]` int64; -1 for those not kept.
@@ -120,7 +122,19 @@ class Buffer(Memory, ExemplarsBuffer):
         if self.records_logits:
             columns["logits"] = self._logits(rows, agent)
         read, evaluate = (rows.settled, None) if self._settled else (rows.raw, rows.evaluate)
-        incoming = Incoming(read, rows.labels, tasks, columns, agent=agent, evaluate=evaluate)
+        if rows.tasks is not None:
+            experience = None  # the task labels say more
+        elif experience is None:
+            experience = experience_number(getattr(agent, "experience", None))
+        incoming = Incoming(
+            read,
+            rows.labels,
+            tasks,
+            columns,
+            agent=agent,
+            evaluate=evaluate,
+            experience=experience,
+        )
         return self.offer(incoming)
 
     def update(self, strategy: Any, **kwargs: Any) -> None:

@@ -47,7 +47,8 @@ class ConsolidatingBuffer(Buffer):
     Args:
         max_size: Budget in exemplars; the arguments not listed are those of every buffer
             (`Memory`).
-        quota: Whether the budget is shared among each `"class"`, each `"task"`, or (None) not.
+        quota: Whether the budget is shared among each `"class"`, each `"task"` (each experience,
+            where the stream has no task labels), or (None) not.
         reselect: Which groups choose again: those with `"new"` rows, the others keeping their
             first ones; or `"all"` that have new rows or must give some up.
         probe: Computes the signals; without one they are taken from columns of that name given
@@ -146,10 +147,8 @@ class ConsolidatingBuffer(Buffer):
 
     def _groups(self, incoming: Incoming) -> list[_Group]:
         store = self.store
-        stored_keys, new_keys = (
-            self._keys(store.y, store.task),
-            self._keys(incoming.y, incoming.task),
-        )
+        stored_keys = self._keys(store.y, self.stored_tasks())
+        new_keys = self._keys(incoming.y, self.tasks_of(incoming))
         by_rank = store.extra["rank"][: store.size].cpu().argsort() if store.size else stored_keys
         keys = torch.unique(torch.cat((stored_keys, new_keys))).tolist()
         return [
@@ -179,7 +178,7 @@ class ConsolidatingBuffer(Buffer):
         )
         weight = self._weights(incoming, stored, new)
         y = torch.cat((self.store.y.cpu()[stored], incoming.y[new]))
-        task = torch.cat((self.store.task.cpu()[stored], incoming.task[new]))
+        task = torch.cat((self.stored_tasks()[stored], self.tasks_of(incoming)[new]))
         chosen: list[tuple[_Group, Tensor, Tensor | None]] = []
         stored_done, new_done = 0, len(stored)
         for group in groups:
@@ -232,7 +231,7 @@ class ConsolidatingBuffer(Buffer):
 
     def _keep_when_shrinking(self, new_size: int) -> Tensor:
         store = self.store
-        keys = self._keys(store.y, store.task)
+        keys = self._keys(store.y, self.stored_tasks())
         by_rank = store.extra["rank"][: store.size].cpu().argsort()
         none = torch.empty(0, dtype=torch.int64)
         groups = [

@@ -19,9 +19,11 @@ class Incoming:
         columns: Further columns `[n, ...]`; a rule may add those that it owns.
         weight: Weights `[n]`, or None for ones.
         agent: The Avalanche strategy that is learning, where there is one.
+        experience: Number of the experience that they come from, where the stream has no task
+            labels that would say so.
     """
 
-    __slots__ = ("_read", "agent", "columns", "evaluate", "task", "weight", "y")
+    __slots__ = ("_read", "agent", "columns", "evaluate", "experience", "task", "weight", "y")
 
     def __init__(
         self,
@@ -32,6 +34,7 @@ class Incoming:
         weight: Tensor | None = None,
         agent: Any = None,
         evaluate: Transform | None = None,
+        experience: int | None = None,
     ) -> None:
         self._read = read
         self.y = y
@@ -40,6 +43,7 @@ class Incoming:
         self.weight = weight
         self.agent = agent
         self.evaluate = evaluate
+        self.experience = experience
 
     def __len__(self) -> int:
         return len(self.y)

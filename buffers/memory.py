@@ -15,6 +15,7 @@ from torch import Tensor
 
 from buffers.door import check_batch, check_weight, positive, task_column
 from buffers.exemplars import Exemplars
+from buffers.experiences import Experiences
 from buffers.incoming import Incoming, Transform
 from buffers.retrieval import Retrieval, retrieval_rule
 from buffers.saved_state import SavedState
@@ -70,6 +71,7 @@ class Memory(SavedState, ABC):
         """Exemplars overwritten or dropped so far."""
         self._cost = Cost()
         self._seconds = 0.0
+        self._experiences = Experiences()
         self._store: ExemplarStore | None = (
             None if max_size is None else ExemplarStore(max_size, device)
         )
@@ -116,6 +118,24 @@ class Memory(SavedState, ABC):
     def task_counts(self) -> dict[int, int]:
         """How many exemplars of each task are held."""
         return {} if self._store is None else _counts(self._store.task)
+
+    def stored_tasks(self) -> Tensor:
+        """The task of each exemplar, `[len]` int64, on the CPU.
+
+        The task label where the stream has them; else the number of the experience in which the
+        exemplar came.
+        """
+        if self._store is None:
+            return torch.empty(0, dtype=torch.int64)
+        if self._experiences:
+            return self._experiences.of(self._store.born.cpu())
+        return self._store.task.cpu()
+
+    def tasks_of(self, incoming: Incoming) -> Tensor:
+        """The task of each offered row, `[n]` int64, as `stored_tasks` counts them."""
+        if incoming.experience is None:
+            return incoming.task
+        return torch.full_like(incoming.task, incoming.experience)
 
     def ages(self) -> Tensor:
         """Rows offered since each exemplar was admitted, `[len]` int64."""
@@ -174,6 +194,8 @@ class Memory(SavedState, ABC):
         store = self.store
         if store.size:
             self._check_fit(incoming)
+        if incoming.experience is not None:
+            self._experiences.begin(incoming.experience, self.seen)
         slots = self._admit(incoming)
         taken = torch.nonzero(slots >= 0).view(-1)
         if len(taken):

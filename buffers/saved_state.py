@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from buffers.experiences import Experiences
 from buffers.files import read_state, write_state
 from buffers.store import ExemplarStore
 from clcore import Cost
@@ -26,6 +27,7 @@ class SavedState:
     replaced: int
     _cost: Cost
     _seconds: float
+    _experiences: Experiences
     _store: ExemplarStore | None
 
     def state_dict(self) -> dict[str, Any]:
@@ -47,6 +49,7 @@ class SavedState:
                 self._cost.backward_passes,
                 self._cost.distance_evaluations,
             ],
+            "experiences": self._experiences.as_list(),
             "rule": {},
             "tensors": {f"store.{name}": tensor for name, tensor in tensors.items()},
         }
@@ -79,6 +82,7 @@ class SavedState:
             self.max_size, self.max_bytes = capacity, state["max_bytes"]
             self.seen, self.replaced = state["seen"], state["replaced"]
             self._cost, self._seconds = Cost(*state["cost"]), 0.0
+            self._experiences = Experiences(state["experiences"])
             self.generator.set_state(tensors["generator"].cpu())
             self._load_rule_state({**state["rule"], **_under(tensors, "rule.")})
         except KeyError as missing:
