@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -22,9 +22,14 @@ class ModelSettings:
 
     Attributes:
         name: `"mlp"`: fully connected with ReLU. With one hidden layer of 512 and dropout 0.5 it
-            is Avalanche's `SimpleMLP`.
-        hidden: Units of each hidden layer.
-        dropout: Dropout rate after each hidden layer.
+            is Avalanche's `SimpleMLP`. `"conv"`: two convolutions of 5 x 5, each with ReLU and
+            pooling, and a fully connected layer. `"resnet18"`: a ResNet-18 for small images, the
+            "reduced" one of Lopez-Paz and Ranzato 2017 with 20 channels.
+        hidden: `"mlp"`: units of each hidden layer; `"conv"`: channels of the two convolutions,
+            then units of the fully connected layer; `"resnet18"`: channels of the first stage.
+        dropout: Dropout rate after each hidden layer; `"conv"`: of whole channels after each
+            convolution, of units after the fully connected layer.
+        batch_norm: `"mlp"`: whether each hidden layer normalises over the batch, before its ReLU.
         initialisation: `"torch"`: PyTorch's default; `"xavier"`: weights uniform in
             ±√(6 / (fan in + fan out)), biases zero, as Mammoth and its descendants do.
     """
@@ -32,6 +37,7 @@ class ModelSettings:
     name: str = "mlp"
     hidden: tuple[Annotated[int, Field(ge=1)], ...] = (256, 256)
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    batch_norm: bool = False
     initialisation: Initialisation = "torch"
 
 
@@ -43,15 +49,25 @@ class MLP(nn.Module):
         hidden: Units of each hidden layer, at least one layer.
         classes: Outputs.
         dropout: Dropout rate after each hidden layer.
+        batch_norm: Whether each hidden layer normalises over the batch.
     """
 
     def __init__(
-        self, inputs: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.0
+        self,
+        inputs: int,
+        hidden: tuple[int, ...],
+        classes: int,
+        dropout: float = 0.0,
+        *,
+        batch_norm: bool = False,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
         for before, after in zip((inputs, *hidden[:-1]), hidden, strict=True):
-            layers += [nn.Linear(before, after), nn.ReLU()]
+            layers.append(nn.Linear(before, after))
+            if batch_norm:
+                layers.append(nn.BatchNorm1d(after))
+            layers.append(nn.ReLU())
             if dropout:
                 layers.append(nn.Dropout(dropout))
         self.features = nn.Sequential(*layers)
@@ -63,12 +79,92 @@ class MLP(nn.Module):
         return logits
 
 
-def _mlp(settings: ModelSettings, inputs: int, classes: int) -> nn.Module:
-    return MLP(inputs, settings.hidden, classes, settings.dropout)
+class Conv(nn.Module):
+    """Two convolutions of 5 x 5, each with ReLU and 2 x 2 pooling, then two linear layers.
+
+    Args:
+        image_shape: Channels, height and width.
+        hidden: Channels of the convolutions, then units of the fully connected layer.
+        classes: Outputs.
+        dropout: Dropout rate, of channels and of units.
+    """
+
+    def __init__(
+        self, image_shape: tuple[int, ...], hidden: tuple[int, ...], classes: int, dropout: float
+    ) -> None:
+        super().__init__()
+        channels, height, width = image_shape
+        layers: list[nn.Module] = []
+        for before, after in zip((channels, hidden[0]), hidden[:2], strict=True):
+            layers += [nn.Conv2d(before, after, 5), nn.ReLU(), nn.MaxPool2d(2)]
+            if dropout:
+                layers.append(nn.Dropout2d(dropout))
+            height, width = (height - 4) // 2, (width - 4) // 2
+        layers += [nn.Flatten(), nn.Linear(hidden[1] * height * width, hidden[2]), nn.ReLU()]
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Linear(hidden[2], classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits `[n, classes]` of images `[n, c, h, w]`."""
+        logits: Tensor = self.classifier(self.features(x))
+        return logits
 
 
-MODELS: dict[str, Callable[[ModelSettings, int, int], nn.Module]] = {"mlp": _mlp}
-"""Builders by name: (settings, numbers in a sample, classes) to a network."""
+def _mlp(settings: ModelSettings, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+    inputs, rate = math.prod(image_shape), settings.dropout
+    return MLP(inputs, settings.hidden, classes, rate, batch_norm=settings.batch_norm)
+
+
+def _conv(settings: ModelSettings, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+    if len(settings.hidden) != 3:
+        raise ArgumentError(
+            f"model.hidden: got {settings.hidden}; conv needs the channels of two convolutions and "
+            "the units of a fully connected layer"
+        )
+    if len(image_shape) != 3 or min(image_shape[1:]) < 16:
+        raise ArgumentError(
+            f"model: conv needs images of at least 16 x 16, not {image_shape}; use the model mlp"
+        )
+    return Conv(image_shape, settings.hidden, classes, settings.dropout)
+
+
+def _resnet18(settings: ModelSettings, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+    from torchvision.models import ResNet
+    from torchvision.models.resnet import BasicBlock
+
+    if len(settings.hidden) != 1:
+        raise ArgumentError(
+            f"model.hidden: got {settings.hidden}; resnet18 needs one number, the channels of its "
+            "first stage"
+        )
+    return _small_resnet(ResNet, BasicBlock, image_shape[0], settings.hidden[0], classes)
+
+
+def _small_resnet(
+    kind: type[nn.Module], block: type[nn.Module], channels: int, width: int, classes: int
+) -> nn.Module:
+    """Make torchvision's ResNet-18 with a 3 x 3 stem without pooling, and stages of other width."""
+    network: Any = kind(block, [2, 2, 2, 2], num_classes=classes)
+    network.inplanes = width
+    network.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+    network.bn1 = nn.BatchNorm2d(width)
+    network.maxpool = nn.Identity()
+    for stage in range(4):
+        layer = network._make_layer(block, width * 2**stage, 2, stride=1 if stage == 0 else 2)
+        setattr(network, f"layer{stage + 1}", layer)
+    network.fc = nn.Linear(width * 8, classes)
+    made: nn.Module = network
+    return made
+
+
+MODELS: dict[str, Callable[[ModelSettings, tuple[int, ...], int], nn.Module]] = {
+    "conv": _conv,
+    "mlp": _mlp,
+    "resnet18": _resnet18,
+}
+"""Builders by name: (settings, shape of a sample, classes) to a network."""
 
 
 def build_model(
@@ -95,7 +191,7 @@ def build_model(
         raise ArgumentError("model.hidden: at least one hidden layer is needed")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = MODELS[settings.name](settings, math.prod(image_shape), classes)
+        model = MODELS[settings.name](settings, image_shape, classes)
         if settings.initialisation == "xavier":
             model.apply(_xavier)
     return model

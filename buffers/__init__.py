@@ -5,15 +5,27 @@ A memory is an `ExemplarStore` (tensors, one row an exemplar), a rule that says 
 read.
 """
 
+from buffers.aser import ASERBuffer
+from buffers.auto import AutoBuffer
 from buffers.balanced_reservoir import BalancedReservoirBuffer
 from buffers.base import Buffer
+from buffers.bcsr import BCSRBuffer
 from buffers.class_balancing_reservoir import ClassBalancingReservoirBuffer
 from buffers.consolidating import ConsolidatingBuffer
+from buffers.csrel import CSReLBuffer
 from buffers.exemplars import Exemplars
+from buffers.gcr import GCRBuffer
+from buffers.gdumb import GDumbBuffer
+from buffers.greedy_coreset import GreedyCoresetBuffer
+from buffers.gss import GSSBuffer
 from buffers.herding import HerdingBuffer
 from buffers.incoming import Incoming
 from buffers.k_means import KMeansBuffer
+from buffers.loss_aware_reservoir import LossAwareReservoirBuffer
 from buffers.memory import Memory
+from buffers.ocs import OCSBuffer
+from buffers.pbcs import PBCSBuffer
+from buffers.rainbow import RainbowBuffer
 from buffers.reservoir import ReservoirBuffer
 from buffers.retrieval import Retrieval
 from buffers.ring import RingBuffer
@@ -22,16 +34,28 @@ from buffers.store import ExemplarStore
 from buffers.substitute import use_buffer
 
 __all__ = [
+    "ASERBuffer",
+    "AutoBuffer",
+    "BCSRBuffer",
     "BalancedReservoirBuffer",
     "Buffer",
+    "CSReLBuffer",
     "ClassBalancingReservoirBuffer",
     "ConsolidatingBuffer",
     "ExemplarStore",
     "Exemplars",
+    "GCRBuffer",
+    "GDumbBuffer",
+    "GSSBuffer",
+    "GreedyCoresetBuffer",
     "HerdingBuffer",
     "Incoming",
     "KMeansBuffer",
+    "LossAwareReservoirBuffer",
     "Memory",
+    "OCSBuffer",
+    "PBCSBuffer",
+    "RainbowBuffer",
     "ReservoirBuffer",
     "Retrieval",
     "RingBuffer",

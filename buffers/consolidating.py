@@ -94,6 +94,19 @@ class ConsolidatingBuffer(Buffer):
     def weighted(self) -> bool:
         """Whether a choice gives weights to keep with the exemplars."""
 
+    def compare(self, signals: Mapping[str, Tensor], y: Tensor, stored: int) -> dict[str, Tensor]:
+        """Compute further signals from the candidates of all groups together.
+
+        Args:
+            signals: Those of `signals`, `[n, ...]`: first the stored candidates, then the new ones.
+            y: Class labels, `[n]` int64.
+            stored: How many are stored.
+
+        Returns:
+            Signals by name, `[n, ...]`, for `choose`; none by default.
+        """
+        return {}
+
     @abstractmethod
     def choose(self, pool: Pool, k: int) -> Coreset:
         """Pick exemplars of one group.
@@ -178,6 +191,8 @@ class ConsolidatingBuffer(Buffer):
         )
         weight = self._weights(incoming, stored, new)
         y = torch.cat((self.store.y.cpu()[stored], incoming.y[new]))
+        if again:
+            signals |= self.compare(signals, y, len(stored))
         task = torch.cat((self.stored_tasks()[stored], self.tasks_of(incoming)[new]))
         chosen: list[tuple[_Group, Tensor, Tensor | None]] = []
         stored_done, new_done = 0, len(stored)

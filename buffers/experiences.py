@@ -52,7 +52,7 @@ class Experiences:
         Returns:
             `[m]` int64.
         """
-        place = torch.searchsorted(torch.tensor(self._first), born, right=True) - 1
+        place = torch.searchsorted(torch.tensor(self._first), born.contiguous(), right=True) - 1
         return torch.tensor(self._number)[place.clamp_min(0)]
 
     def as_list(self) -> list[list[int]]:

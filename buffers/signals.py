@@ -7,7 +7,7 @@ Avalanche strategy that is learning. If none of these is there, the error says w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,12 +32,18 @@ class SignalSource:
     Args:
         probe: Computes signals from the samples; the strategy's model is used if None.
         features: `"input"` to take the samples themselves, flattened, for features.
+        probe_options: Options of the probe that is made of the strategy's model.
 
     Raises:
         ArgumentError: `probe` is no probe, `features` anything else, or both are given.
     """
 
-    def __init__(self, probe: Probe | None = None, features: str | None = None) -> None:
+    def __init__(
+        self,
+        probe: Probe | None = None,
+        features: str | None = None,
+        probe_options: Mapping[str, Any] | None = None,
+    ) -> None:
         if probe is not None and not isinstance(probe, Probe):
             raise ArgumentError(f"probe: got {type(probe).__name__}; a clcore.Probe is needed")
         if features not in (None, "input"):
@@ -45,6 +51,7 @@ class SignalSource:
         if probe is not None and features is not None:
             raise ArgumentError("probe, features: give one of them, not both")
         self.probe, self.features = probe, features
+        self.probe_options = dict(probe_options or {})
 
     def read(
         self,
@@ -98,7 +105,7 @@ class SignalSource:
     def _probed(
         self, names: list[str], memory: Memory, incoming: Incoming, stored: Tensor, new: Tensor
     ) -> dict[str, Tensor]:
-        probe = self.probe or _probe_of(incoming.agent)
+        probe = self.probe or _probe_of(incoming.agent, self.probe_options)
         if probe is None:
             raise ArgumentError(
                 f"{names[0]}: {type(memory).__name__} chooses by this signal; give it with the "
@@ -122,9 +129,10 @@ class SignalSource:
         return {name: torch.cat([part[name] for part in parts]) for name in names}
 
 
-def _probe_of(agent: Any) -> Probe | None:
+def _probe_of(agent: Any, options: Mapping[str, Any]) -> Probe | None:
     model = getattr(agent, "model", None)
-    return None if model is None else Probe(model, device=getattr(agent, "device", None))
+    device = getattr(agent, "device", None)
+    return None if model is None else Probe(model, device=device, **options)
 
 
 def _inputs(memory: Memory, incoming: Incoming, stored: Tensor, new: Tensor) -> Iterable[Tensor]:

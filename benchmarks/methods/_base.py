@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    from benchmarks.suites import Suite
     from buffers import Buffer
     from clcore import Probe
+    from strategies import FastStream, MemoryPlugin
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Method(ABC):
         joint: Whether all experiences are learned at once.
         streaming: Whether the memory takes part in the stream, mini-batch by mini-batch; one that
             is chosen again at the end of an experience does not, and can't run online.
+        picks_of_batch: Whether it trains on the best part of each mini-batch only, so that it wants
+            larger ones.
         retrieval: How the memory is read.
         nearest_mean: Whether test samples are classified by the nearest mean of the exemplars
             (iCaRL) instead of by the network's output layer.
@@ -34,6 +38,7 @@ class Method(ABC):
     has_memory: ClassVar[bool] = True
     joint: ClassVar[bool] = False
     streaming: ClassVar[bool] = False
+    picks_of_batch: ClassVar[bool] = False
     retrieval: ClassVar[str] = "uniform"
 
     nearest_mean: bool = False
@@ -63,3 +68,20 @@ class Method(ABC):
         Returns:
             The memory; None for a method without one.
         """
+
+    def build_plugin(self, buffer: Buffer, suite: Suite, fast: FastStream) -> MemoryPlugin:
+        """Make the plugin that trains with the memory: the suite's own way.
+
+        A method that changes the training step overrides this.
+
+        Args:
+            buffer: What `build_buffer` made.
+            suite: Says how memories are trained with.
+            fast: Iterates the stream.
+
+        Returns:
+            A plugin for an Avalanche strategy.
+        """
+        from benchmarks.running.training import plugin_of
+
+        return plugin_of(self, buffer, suite, fast)

@@ -17,6 +17,9 @@ from benchmarks.settings import derived_seed
 from benchmarks.suites import Suite
 from clcore.errors import ArgumentError, UnknownNameError
 
+BY_SEED = "by_seed"
+"""Option of a scenario's step that takes its values in turn, one for each seed."""
+
 
 @lru_cache(maxsize=2)
 def load_data(name: str) -> ImageData:
@@ -42,12 +45,20 @@ def build_scenario(suite: Suite, seed: int) -> Scenario:
     found = _steps(suite)
     data = load_data(suite.dataset)
     result: Any = data
-    for place, (name, function, options) in enumerate(found):
+    for place, (name, function, given) in enumerate(found):
+        options = {option: _for_seed(value, seed) for option, value in given.items()}
         if "seed" in inspect.signature(function).parameters:
             options = {"seed": derived_seed(seed, f"scenario {place} {name}"), **options}
         result = function(result, **options)
     assert isinstance(result, Scenario)
     return result
+
+
+def _for_seed(value: Any, seed: int) -> Any:
+    """The value of an option for one seed: `{"by_seed": [a, b]}` gives a, b, a, b, … in turn."""
+    if isinstance(value, dict) and set(value) == {BY_SEED}:
+        return value[BY_SEED][seed % len(value[BY_SEED])]
+    return value
 
 
 def check_scenario(suite: Suite) -> None:
@@ -82,7 +93,12 @@ def _steps(suite: Suite) -> list[tuple[str, Callable[..., Scenario], dict[str, A
             )
         function = getattr(scenarios, name.replace("-", "_"))
         allowed = list(inspect.signature(function).parameters)[1:]
-        for option in options:
+        for option, value in options.items():
+            if isinstance(value, dict) and (set(value) != {BY_SEED} or not value[BY_SEED]):
+                raise ArgumentError(
+                    f"scenario.{name}.{option}: got {value!r}; a value is needed, or "
+                    f'{{"{BY_SEED}": [...]}} for one that changes from seed to seed'
+                )
             if option not in allowed:
                 raise ArgumentError(
                     f"scenario.{name}: has no option {option!r}; its options are: "
@@ -127,4 +143,29 @@ def input_transform(suite: Suite, scenario: Scenario) -> Callable[[Tensor], Tens
         std = [value or 1.0 for value in scenario.std]
         steps.append(v2.Normalize(list(scenario.mean), std))
     composed: Callable[[Tensor], Tensor] = v2.Compose(steps)
+    return composed
+
+
+def augmented_transform(
+    suite: Suite, scenario: Scenario, transform: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """What turns uint8 images into what the network is trained on.
+
+    Args:
+        suite: Says how images are augmented.
+        scenario: Knows the size of its images.
+        transform: From uint8 images to the network's input.
+
+    Returns:
+        `transform`, after the augmentation.
+    """
+    from torchvision.transforms import v2
+
+    if suite.augmentation == "none":
+        return transform
+    _, height, width = scenario.image_shape
+    steps: list[Any] = [v2.RandomCrop((height, width), padding=4)]
+    if suite.augmentation == "crop-flip":
+        steps.append(v2.RandomHorizontalFlip())
+    composed: Callable[[Tensor], Tensor] = v2.Compose([*steps, transform])
     return composed

@@ -16,6 +16,7 @@ from avalanche.training.supervised import Naive
 from torch import Tensor, nn
 
 from benchmarks.methods import Method
+from benchmarks.running.data import augmented_transform
 from benchmarks.running.evaluation import Predictor
 from benchmarks.running.monitor import Monitor
 from benchmarks.running.plan import Cell
@@ -26,9 +27,10 @@ from buffers import Buffer
 from clcore import Probe
 from strategies import (
     FastStream,
+    GDumb,
+    MemoryPlugin,
     NearestMeanClassifier,
     OnlineLearner,
-    Replay,
     load_checkpoint,
     save_checkpoint,
 )
@@ -74,12 +76,16 @@ class Learner(ABC):
 
 
 def make_optimizer(suite: Suite, model: nn.Module, memory_size: int) -> torch.optim.Optimizer:
-    """Plain SGD with the suite's settings."""
+    """The suite's optimiser."""
+    rate = suite.rate(memory_size)
+    if suite.optimizer == "adam":
+        return torch.optim.Adam(model.parameters(), lr=rate, weight_decay=suite.weight_decay)
     return torch.optim.SGD(
         model.parameters(),
-        lr=suite.rate(memory_size),
+        lr=rate,
         momentum=suite.momentum,
         weight_decay=suite.weight_decay,
+        nesterov=suite.nesterov,
     )
 
 
@@ -94,6 +100,7 @@ class BatchLearner(Learner):
         buffer: The memory, or None.
         scenario: What is learned.
         transform: From uint8 images to the network's input.
+        train_transform: The same in training, with the suite's augmentation.
     """
 
     def __init__(
@@ -105,27 +112,28 @@ class BatchLearner(Learner):
         buffer: Buffer | None,
         scenario: Scenario,
         transform: Callable[[Tensor], Tensor],
+        train_transform: Callable[[Tensor], Tensor],
     ) -> None:
         self.model, self.buffer = model, buffer
-        self.suite = suite
+        self.suite, self.memory_size = suite, memory_size
         benchmark = scenario.to_avalanche(
-            normalise=False, train_transform=transform, eval_transform=transform
+            normalise=False, train_transform=train_transform, eval_transform=transform
         )
-        self.stream = list(benchmark.train_stream)
+        self.parts: list[list[Any]] = [[] for _ in scenario.evaluation]
+        for experience, trained in zip(scenario, benchmark.train_stream, strict=True):
+            self.parts[experience.parent].append(trained)
         if method.joint:
-            everything = concat_datasets([experience.dataset for experience in self.stream])
-            self.stream = list(benchmark_from_datasets(train=[everything]).train_stream)
-        self.experiences = len(self.stream)
-        self.plugin = _Steps()
-        plugins: list[Any] = [self.plugin]
-        if buffer is None:
-            plugins.insert(0, FastStream())
-        else:
-            update = suite.update if method.streaming else "experience"
-            plugins.insert(
-                0,
-                Replay(buffer, suite.replay_batch_size, method.retrieval, update=update, fast=True),
-            )
+            everything = concat_datasets([part.dataset for parts in self.parts for part in parts])
+            self.parts = [list(benchmark_from_datasets(train=[everything]).train_stream)]
+        self.experiences = len(self.parts)
+        self.batch_size, self.epochs = suite.batch_size, suite.epochs
+        if method.picks_of_batch and suite.selection_batch_size is not None:
+            self.batch_size = suite.selection_batch_size
+            self.epochs = suite.selection_epochs or suite.epochs
+        fast = FastStream(passes=suite.passes)
+        self.memory = None if buffer is None else method.build_plugin(buffer, suite, fast)
+        self.plugin = _Steps(self.memory)
+        plugins: list[Any] = [fast if self.memory is None else self.memory, self.plugin]
         with warnings.catch_warnings():
             # Evaluation is ours; that Avalanche's own has no loggers is meant.
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -133,8 +141,8 @@ class BatchLearner(Learner):
                 model=model,
                 optimizer=make_optimizer(suite, model, memory_size),
                 criterion=nn.CrossEntropyLoss(),
-                train_mb_size=suite.batch_size,
-                train_epochs=suite.epochs,
+                train_mb_size=self.batch_size,
+                train_epochs=self.epochs,
                 eval_mb_size=suite.batch_size,
                 plugins=plugins,
                 evaluator=None,
@@ -147,21 +155,45 @@ class BatchLearner(Learner):
 
     def steps(self, experience: int) -> int:
         """Mini-batches in all epochs."""
-        rows = len(self.stream[experience].dataset)
-        return self.suite.epochs * -(-rows // self.suite.batch_size)
+        sizes = [[len(part.dataset) for part in parts] for parts in self.parts[: experience + 1]]
+        if isinstance(self.memory, GDumb):
+            before = sum(map(sum, sizes[:-1]))
+            held = [min(before + sum(sizes[-1][: i + 1]), self.memory_size) for i in _places(sizes)]
+            return self.memory.epochs * sum(-(-rows // self.batch_size) for rows in held)
+        batches = sum(-(-rows // self.batch_size) for rows in sizes[-1])
+        return self.epochs * self.suite.passes * batches
 
     def train(self, experience: int, monitor: Monitor) -> None:
         """Train inside Avalanche."""
         self.plugin.monitor = monitor
-        self.strategy.train(self.stream[experience])
+        rate = self.suite.rate(self.memory_size) * self.suite.rate_decay**experience
+        for group in self.strategy.optimizer.param_groups:
+            group["lr"] = rate
+        for part in self.parts[experience]:
+            self.strategy.train(part)
+        self.plugin.count_beside()
+
+
+def _places(sizes: list[list[int]]) -> range:
+    """Numbers of the parts of the last experience."""
+    return range(len(sizes[-1]))
 
 
 class _Steps(SupervisedPlugin):
     """Tells the monitor of each step."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: MemoryPlugin | None) -> None:
         super().__init__()
         self.monitor: Monitor | None = None
+        self.memory, self._counted = memory, 0
+
+    def count_beside(self) -> None:
+        """Count the rows that the memory's plugin has trained on by itself."""
+        if self.memory is not None and self.monitor is not None:
+            new = self.memory.rows_beside - self._counted
+            self._counted = self.memory.rows_beside
+            self.monitor.counts.forward += new
+            self.monitor.counts.backward += new
 
     def state_dict(self) -> dict[str, Any]:
         """Nothing: the cell keeps its own counts."""
@@ -271,7 +303,10 @@ def make_learner(
         return StreamLearner(
             suite, method, cell.memory_size, cell.seed, model, buffer, scenario, transform
         )
-    return BatchLearner(suite, method, cell.memory_size, model, buffer, scenario, transform)
+    augmented = augmented_transform(suite, scenario, transform)
+    return BatchLearner(
+        suite, method, cell.memory_size, model, buffer, scenario, transform, augmented
+    )
 
 
 def exemplar_predictor(model: nn.Module, buffer: Buffer) -> Predictor:

@@ -1,12 +1,12 @@
 """Scenarios: how a data set comes to the learner, one file each.
 
 `split`, `blurry`, `permuted` and `rotated` make a scenario of a data set; `sampled`, `imbalanced`,
-`long_tailed`, `noisy` and, last, `online` make another one of a scenario.
+`long_tailed`, `thinned`, `noisy` and, last, `online` make another one of a scenario.
 """
 
 from benchmarks.scenarios._base import Experience, Normalise, Rows, RowTransform, Scenario
 from benchmarks.scenarios.blurry import blurry
-from benchmarks.scenarios.imbalanced import imbalanced, long_tailed
+from benchmarks.scenarios.imbalanced import imbalanced, long_tailed, thinned
 from benchmarks.scenarios.noisy import noisy
 from benchmarks.scenarios.online import online
 from benchmarks.scenarios.permuted import permuted
@@ -29,4 +29,5 @@ __all__ = [
     "rotated",
     "sampled",
     "split",
+    "thinned",
 ]

@@ -1,10 +1,12 @@
-"""Imbalanced: one experience with far more data than the others, or classes with a long tail.
+"""Imbalanced: one experience or some classes with far more data, or classes with a long tail.
 
 Sources: one dominant task: Aljundi, Lin, Goujaud, Bengio, "Gradient based sample selection for
 online continual learning", NeurIPS 2019 (2,000 images against 200). Long tail: Cui, Jia, Lin, Song,
 Belongie, "Class-balanced loss based on effective number of samples", CVPR 2019, in the form of Cao,
 Wei, Gaidon, Arechiga, Ma, "Learning imbalanced datasets with label-distribution-aware margin loss",
-NeurIPS 2019: class `c` of `C` has `n_max * mu ** (c / (C - 1))` images.
+NeurIPS 2019: class `c` of `C` has `n_max * mu ** (c / (C - 1))` images. Some classes whole, the
+others thinned: Yoon, Madaan, Yang, Hwang, "Online coreset selection for rehearsal-based continual
+learning", ICLR 2022 (classes 0 and 5 against a tenth of the others).
 """
 
 from __future__ import annotations
@@ -59,6 +61,42 @@ def imbalanced(
             size = max(1, round(size * kept))
         train.append(old.train.take(random_part(torch.arange(len(old.train)), size, generator)))
     return with_train(scenario, f"imbalanced {scenario.name}", train)
+
+
+def thinned(
+    scenario: Scenario, keep: Sequence[int] = (0, 5), ratio: float = 0.1, *, seed: int = 0
+) -> Scenario:
+    """Thin out all classes but some, in every experience; tests stay whole.
+
+    Args:
+        scenario: Any scenario that is not cut into batches.
+        keep: Classes that keep all their data.
+        ratio: Share of each other class that stays, above 0 and up to 1; at least one image.
+        seed: Seed of the draw.
+
+    Returns:
+        The imbalanced scenario.
+
+    Raises:
+        ArgumentError: If an argument is out of range.
+    """
+    uncut(scenario, "thinned")
+    kept = share("ratio", ratio, above=True)
+    whole = [whole_number("keep: each class", label) for label in keep]
+    if not whole or max(whole) >= scenario.classes:
+        raise ArgumentError(
+            f"keep is {list(keep)}; some of the classes 0 to {scenario.classes - 1} are needed"
+        )
+    generator = generator_of(seed)
+    train = []
+    for old in scenario:
+        parts = []
+        for label in sorted(old.class_counts):
+            rows = (old.train.y == label).nonzero().flatten()
+            size = len(rows) if label in whole else max(1, round(len(rows) * kept))
+            parts.append(random_part(rows, size, generator))
+        train.append(old.train.take(torch.cat(parts).sort().values))
+    return with_train(scenario, f"thinned {scenario.name}", train)
 
 
 def long_tailed(

@@ -58,9 +58,25 @@ class Suite:
         epochs: Passes over each experience.
         batch_size: Rows of the stream in a step.
         replay_batch_size: Rows of the memory in a step.
-        learning_rate: Of plain SGD; one number, or one for each memory size (0: no memory).
+        learning_rate: One number, or one for each memory size (0: no memory).
         momentum: Of SGD.
         weight_decay: Of SGD.
+        nesterov: Whether SGD's momentum is Nesterov's.
+        optimizer: `"sgd"` or `"adam"` (with its usual betas).
+        rate_decay: Factor on the learning rate from each experience to the next.
+        passes: Steps on each mini-batch of the stream, one after the other.
+        replay: How a memory is trained with: `"joint"`: one step on mini-batch and exemplars
+            together; `"separate"`: a step on each in turn (GSS); `"whole-memory"`: the loss of the
+            whole memory, a mean for each experience, is added `beta` times (Borsos et al. 2020).
+        beta: See `replay`.
+        memory_epochs: Epochs on the memory alone after each experience, with rates, output layer
+            and optimiser as in rainbow memory (`strategies.RainbowMemory`); 0 for none.
+        selection_batch_size: Rows of the stream in a step of methods that train on the best part of
+            each mini-batch only (OCS); they pick `batch_size` of them. None: the method's own.
+        selection_epochs: Passes of those methods, so that they can make as many steps as the
+            others; None: `epochs`.
+        augmentation: What is done to training images: `"none"`; `"crop"`: padded by 4 pixels and
+            cropped at random; `"crop-flip"`: and mirrored at random.
         update: When streaming memories take in what is learned: after each `"iteration"` or at
             the end of each `"experience"`. Others are chosen again at the end of an experience.
         methods: Names of methods; `+nem` after one for nearest-mean classification.
@@ -94,6 +110,16 @@ class Suite:
     epochs: Positive = 1
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    nesterov: bool = False
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    rate_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    passes: Positive = 1
+    replay: Literal["joint", "separate", "whole-memory"] = "joint"
+    beta: Annotated[float, Field(ge=0.0)] = 1.0
+    memory_epochs: Annotated[int, Field(ge=0)] = 0
+    selection_batch_size: Positive | None = None
+    selection_epochs: Positive | None = None
+    augmentation: Literal["none", "crop", "crop-flip"] = "none"
     update: Literal["experience", "iteration"] = "iteration"
     evaluations_during: Annotated[int, Field(ge=0)] = 3
     log_points: Positive = 40

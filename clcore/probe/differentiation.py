@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import operator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,37 @@ def _needs_a_batch(module: nn.Module) -> bool:
     return isinstance(module, kind) and module.running_mean is None
 
 
+def _held(model: nn.Module) -> tuple[list[nn.Parameter], list[bool]]:
+    parameters = list(model.parameters())
+    return parameters, [parameter.requires_grad for parameter in parameters]
+
+
+def _identical(mine: Sequence[Any], other: Sequence[Any]) -> bool:
+    return len(mine) == len(other) and all(map(operator.is_, mine, other))
+
+
+@contextmanager
+def differentiation(runner: Runner, layers: Layers) -> Iterator[Differentiation]:
+    """Lend the runner's own, which is kept as long as the model stays as it is.
+
+    Args:
+        runner: Model and loss.
+        layers: Whose parameters; one for some layers only is made anew.
+
+    Yields:
+        It, ready for the first batch; it lets go of the last one on leaving.
+    """
+    work = runner.differentiation if layers is None else None
+    if work is None or not work.fits():
+        work = Differentiation(runner, layers)
+        if layers is None:
+            runner.differentiation = work
+    try:
+        yield work
+    finally:
+        work.rest()
+
+
 class Differentiation:
     """Gives the per-sample gradients of batches as factors.
 
@@ -39,9 +72,29 @@ class Differentiation:
         self.parameters = wanted_parameters(runner.model, layers)
         self.recording = Recording(self.parameters)
         self.mixed: dict[nn.Module, int] | None = None
+        self._modules = list(runner.model.modules())
+        self._held = _held(runner.model)
+        self._known: dict[Any, dict[nn.Module, int]] = {}
+
+    def fits(self) -> bool:
+        """Say whether the model still has the modules and parameters that this was made for."""
+        model = self.runner.model
+        return (
+            _identical(self._modules, list(model.modules()))
+            and _identical(self._held[0], (now := _held(model))[0])
+            and self._held[1] == now[1]
+        )
+
+    def rest(self) -> None:
+        """Let go of the last batch and its graph."""
+        self.recording, self.mixed = Recording(self.parameters), None
 
     def begin(self, x: Tensor, task: Tensor | None) -> None:
         """Make ready for a batch, before its forward pass."""
+        if self.mixed is None and len(x) > 1:
+            # Asked once for each form of samples: a convolution may see rows where a Linear does.
+            form = (x.shape[1:], x.dtype, x.device, task is None)
+            self.mixed = self._known.get(form)
         if self.mixed is None and len(x) > 1:
             # A layer that sees other than one row for one sample doesn't see a row a sample; by
             # chance the rows of a batch may still be as many as its samples.
@@ -53,6 +106,7 @@ class Differentiation:
                     self.runner.run(x[:1], None if task is None else task[:1])
                 self.runner.spend(1, 0)
             self.mixed = {c.layer: c.rows[0] for c in alone.calls if set(c.rows) != {1}}
+            self._known[form] = self.mixed
         self.recording = Recording(self.parameters)
 
     def losses(self, x: Tensor, labels: Tensor | None, task: Tensor | None) -> Tensor:

@@ -17,7 +17,9 @@ from clcore.errors import ArgumentError
 from clcore.guard import guard
 from clcore.memory import require_bytes
 from clcore.probe.closed_forms import real_type
-from clcore.probe.differentiation import Differentiation, Factors, Layers
+from clcore.probe.differentiation import Factors, Layers, differentiation
+from clcore.probe.grouped import GroupProducts, reduced, with_groups
+from clcore.probe.recording import wanted_parameters
 from clcore.probe.source import Batch, batches
 
 if TYPE_CHECKING:
@@ -81,17 +83,42 @@ def products(runner: Runner, mine: Data, other: Data | None, layers: Layers) -> 
     return result
 
 
+def group_products(
+    runner: Runner, data: Data, singles: int, sizes: list[int], layers: Layers
+) -> GroupProducts:
+    """Compute inner products of single gradients with the mean gradients of groups.
+
+    What fits one batch takes no more than the products asked for; else all products are computed.
+
+    Args:
+        runner: Model and loss.
+        data: The single samples, then the groups one after the other.
+        singles: m.
+        sizes: Samples of each group.
+        layers: Whose parameters.
+
+    Returns:
+        Products and lengths.
+    """
+    if len(data) > runner.batch_size:
+        return reduced(products(runner, data, None, layers), singles, sizes)
+    ((_, factors),) = _all_factors(runner, data, layers)
+    if not factors:
+        return reduced(_zeros(runner, len(data), len(data)), singles, sizes)
+    return with_groups(list(factors.values()), singles, sizes)
+
+
 def squares(runner: Runner, data: Data, layers: Layers) -> Tensor:
     """Compute the squared length `[n]` of each sample's gradient."""
-    work = Differentiation(runner, layers)
+    with differentiation(runner, layers) as work:
 
-    def batch_squares(x: Tensor, y: Tensor | None, t: Tensor | None) -> Tensor:
-        total = _zeros(runner, len(x))
-        for factor in work.factors(x, y, t, work.losses(x, y, t)).values():
-            total += factor.squares()
-        return total
+        def batch_squares(x: Tensor, y: Tensor | None, t: Tensor | None) -> Tensor:
+            total = _zeros(runner, len(x))
+            for factor in work.factors(x, y, t, work.losses(x, y, t)).values():
+                total += factor.squares()
+            return total
 
-    parts = _by_batch(runner, data, batch_squares)
+        parts = _by_batch(runner, data, batch_squares)
     return torch.cat(parts) if parts else _zeros(runner, 0)
 
 
@@ -113,29 +140,28 @@ def products_with(runner: Runner, data: Data, direction: Direction, layers: Laye
     Raises:
         ArgumentError: If the direction does not fit the parameters.
     """
-    work = Differentiation(runner, layers)
-    wanted = work.parameters.named
-    given = _direction(direction, wanted)
+    with differentiation(runner, layers) as work:
+        wanted = work.parameters.named
+        given = _direction(direction, wanted)
 
-    def batch_products(x: Tensor, y: Tensor | None, t: Tensor | None) -> Tensor:
-        with sdpa_kernel(SDPBackend.MATH):
-            losses = work.losses(x, y, t)
-            if work.uncovered(losses):
-                runner.spend(0, len(x))
-                return _differentiated_twice(losses, wanted, given)
-        total = _zeros(runner, len(x))
-        for name, factor in work.factors(x, y, t, losses).items():
-            total += factor.along(given[name].to(total))
-        return total
+        def batch_products(x: Tensor, y: Tensor | None, t: Tensor | None) -> Tensor:
+            with sdpa_kernel(SDPBackend.MATH):
+                losses = work.losses(x, y, t)
+                if work.uncovered(losses):
+                    runner.spend(0, len(x))
+                    return _differentiated_twice(losses, wanted, given)
+            total = _zeros(runner, len(x))
+            for name, factor in work.factors(x, y, t, losses).items():
+                total += factor.along(given[name].to(total))
+            return total
 
-    parts = _by_batch(runner, data, batch_products)
+        parts = _by_batch(runner, data, batch_products)
     return torch.cat(parts) if parts else _zeros(runner, 0)
 
 
 def mean_gradient(runner: Runner, data: Data, layers: Layers) -> dict[str, Tensor]:
     """Compute the gradient of the mean loss, by the parameter's name."""
-    work = Differentiation(runner, layers)
-    wanted = work.parameters.named
+    wanted = wanted_parameters(runner.model, layers).named
     total = {name: torch.zeros_like(p, requires_grad=False) for name, p in wanted.items()}
     if len(data) == 0:
         raise ArgumentError("the mean gradient of no samples is not defined")
@@ -202,20 +228,21 @@ def _by_batch(runner: Runner, data: Data, work: Callable[..., Any]) -> list[Any]
 
 
 def _all_factors(runner: Runner, data: Data, layers: Layers) -> list[tuple[int, Factors]]:
-    work = Differentiation(runner, layers)
     held: list[int] = []
+    with differentiation(runner, layers) as work:
 
-    def batch_factors(x: Tensor, y: Tensor | None, t: Tensor | None) -> tuple[int, Factors]:
-        factors = work.factors(x, y, t, work.losses(x, y, t))
-        if not held:
-            held.append(sum(factor.bytes for factor in factors.values()))
-            left = held[0] * (len(data) - len(x)) // len(x)
-            what = f"the layers' inputs and output gradients of {len(data):,} samples"
-            instead = "take fewer samples, fewer layers=, or the signal projected_gradients"
-            require_bytes(what, left, runner.device, instead)
-        return len(x), factors
+        def batch_factors(x: Tensor, y: Tensor | None, t: Tensor | None) -> tuple[int, Factors]:
+            factors = work.factors(x, y, t, work.losses(x, y, t))
+            if not held:
+                held.append(sum(factor.bytes for factor in factors.values()))
+                left = held[0] * (len(data) - len(x)) // len(x)
+                what = f"the layers' inputs and output gradients of {len(data):,} samples"
+                instead = "take fewer samples, fewer layers=, or the signal projected_gradients"
+                if left:
+                    require_bytes(what, left, runner.device, instead)
+            return len(x), factors
 
-    return _by_batch(runner, data, batch_factors)
+        return _by_batch(runner, data, batch_factors)
 
 
 def _zeros(runner: Runner, *shape: int) -> Tensor:

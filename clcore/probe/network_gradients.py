@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
 
-from clcore.checks import integer_column
+from clcore.checks import integer_column, whole_number
 from clcore.coreset import Cost
 from clcore.errors import ArgumentError
 from clcore.probe import gradients
 from clcore.probe.differentiation import Layers
 from clcore.probe.gradients import Data, Direction
+from clcore.probe.grouped import GroupProducts
 from clcore.probe.running import Runner
 from clcore.probe.source import size_of, task_column
 
@@ -59,6 +60,43 @@ class NetworkGradients:
         with self._timed():
             theirs = None if other is None else _others(other)
             return gradients.products(self._runner, checked_data(x, y, task), theirs, layers)
+
+    def gradient_products_with_groups(
+        self,
+        x: Any,
+        y: Any,
+        sizes: Sequence[int],
+        *,
+        task: Any = None,
+        layers: Layers = None,
+    ) -> GroupProducts:
+        """Compute inner products of per-sample gradients with the mean gradients of groups.
+
+        Args:
+            x: Tensor `[m + s, ...]` or a dataset: m single samples, then s that are in groups, one
+                group after the other.
+            y: Labels `[m + s]`; None for the dataset's.
+            sizes: Samples of each group; they sum to s.
+            task: Task labels, see `signals`.
+            layers: See `gradient_products`.
+
+        Returns:
+            Products and squared lengths; `.cosines()` makes cosines of them.
+
+        Raises:
+            ArgumentError: If there is no single sample or no group, the sizes do not fit the data,
+                a parameter has no closed form (lists them), or labels are missing.
+        """
+        with self._timed():
+            data = checked_data(x, y, task)
+            counts = [whole_number("sizes", size, least=1) for size in sizes]
+            singles = len(data) - sum(counts)
+            if not counts or singles < 1:
+                raise ArgumentError(
+                    f"sizes: {sum(counts)} of {len(data)} samples are in {len(counts)} groups; "
+                    "at least one group and one single sample are needed"
+                )
+            return gradients.group_products(self._runner, data, singles, counts, layers)
 
     def gradient_products_with(
         self, x: Any, y: Any, direction: Direction, *, task: Any = None, layers: Layers = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,9 @@ from clcore.probe.calling import Forward, Loss, sample_losses
 from clcore.probe.perturbation import Perturbation
 from clcore.probe.projection import Projection
 from clcore.probe.source import Batch
+
+if TYPE_CHECKING:
+    from clcore.probe.differentiation import Differentiation
 
 Uncovered = Literal["error", "per-sample"]
 
@@ -41,6 +44,7 @@ class Runner:
         perturbation: Of `perturbed_logits`.
         boundary: Of `boundary_distances`.
         cost: What was spent so far.
+        differentiation: What is kept between calls of the model's parameters, once there is any.
     """
 
     model: nn.Module
@@ -58,6 +62,7 @@ class Runner:
     perturbation: Perturbation
     boundary: Boundary
     cost: Cost = field(default_factory=Cost)
+    differentiation: Differentiation | None = field(default=None, compare=False, repr=False)
 
     @property
     def device(self) -> torch.device:

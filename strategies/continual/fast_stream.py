@@ -39,21 +39,26 @@ class FastStream(SupervisedPlugin):
     Args:
         max_bytes: Largest experience that is read, in bytes of its untransformed rows.
         evaluate: Whether evaluation is sped up in the same way.
+        passes: Training iterations on each mini-batch, one after the other, as online learners
+            make them (several steps on what has just arrived, and then it is gone).
 
     Attributes:
         loader: The loader of the experience in training, or None where Avalanche's stayed.
 
     Raises:
-        ArgumentError: `max_bytes` is not a positive integer.
+        ArgumentError: `max_bytes` or `passes` is not a positive integer; in training, if `passes`
+            is above 1 and the stream can't be read as tables.
 
     Example:
         >>> plugins = [FastStream()]  # for Naive(model=..., plugins=plugins, ...)
     """
 
-    def __init__(self, *, max_bytes: int = 2**31, evaluate: bool = True) -> None:
+    def __init__(self, *, max_bytes: int = 2**31, evaluate: bool = True, passes: int = 1) -> None:
         super().__init__()
-        if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 1:
-            raise ArgumentError(f"max_bytes: got {max_bytes!r}; a positive integer is needed")
+        for name, value in (("max_bytes", max_bytes), ("passes", passes)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ArgumentError(f"{name}: got {value!r}; a positive integer is needed")
+        self.passes = passes
         self.max_bytes = max_bytes
         self.evaluate = evaluate
         self.loader: TableLoader | None = None
@@ -93,6 +98,11 @@ class FastStream(SupervisedPlugin):
             table = read_table(datasets, group, self.max_bytes)
         except RefusedError as reason:
             said = str(reason)
+            if group == "train" and self.passes > 1:
+                raise ArgumentError(
+                    f"passes: {self.passes} steps on each mini-batch need the stream as tensors, "
+                    f"but {said}"
+                ) from reason
             if said not in self._said:
                 self._said.add(said)
                 what = "training" if group == "train" else "evaluation"
@@ -100,7 +110,12 @@ class FastStream(SupervisedPlugin):
             return None
         transform = table.train if group == "train" else table.evaluate
         return TableLoader(
-            table, plan, len(strategy.dataloader), transform, repeats=len(datasets) > 1
+            table,
+            plan,
+            len(strategy.dataloader),
+            transform,
+            repeats=len(datasets) > 1,
+            passes=self.passes if group == "train" else 1,
         )
 
     def _put_aside(self, strategy: Any, evaluator: EvaluationPlugin) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from avalanche.core import SupervisedPlugin
 from avalanche.training.templates.problem_type import SupervisedProblem
 from torch import Tensor
 
@@ -25,13 +24,11 @@ from buffers.retrieval.uniform import Uniform, distinct
 from clcore.errors import ArgumentError
 from strategies.continual.fast_stream import FastStream
 from strategies.continual.joining import ReplayMask, ReplayWeights, join
-from strategies.continual.table import TASKS, BatchRows, TableLoader
+from strategies.continual.memory_plugin import MemoryPlugin
 from strategies.continual.weighted_loss import WeightedLoss
 
-_UPDATES = ("experience", "iteration")
 
-
-class Replay(SupervisedPlugin):
+class Replay(MemoryPlugin):
     """Adds exemplars to each mini-batch.
 
     Before each iteration `strategy.mbatch` becomes the mini-batch followed by the exemplars drawn
@@ -60,6 +57,9 @@ class Replay(SupervisedPlugin):
         fast: Whether to iterate the stream as tensors too: True, or a `FastStream` with options.
         replay_current: Whether rows of the experience in training may be replayed already
             (matters with `update="iteration"`). False works with uniform retrieval only.
+        separate: Take a step of its own on the exemplars after each step on the mini-batch, as
+            Aljundi et al. 2019 (GSS) do, instead of one step on both together. What other plugins
+            add to the loss is then part of the step on the mini-batch only.
 
     Raises:
         ArgumentError: An argument is wrong.
@@ -79,70 +79,37 @@ class Replay(SupervisedPlugin):
         update: str = "experience",
         fast: bool | FastStream = False,
         replay_current: bool = True,
+        separate: bool = False,
     ) -> None:
-        super().__init__()
-        if not isinstance(buffer, Buffer):
-            raise ArgumentError(
-                f"buffer: got a {type(buffer).__name__}; one of the classes in `buffers` is needed"
-            )
+        super().__init__(buffer, update=update, fast=fast)
         if batch_size is not None and (
             isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1
         ):
             raise ArgumentError(f"batch_size: got {batch_size!r}; a positive integer is needed")
-        if update not in _UPDATES:
-            raise ArgumentError(f"update: got {update!r}; it is one of {', '.join(_UPDATES)}")
         rule = retrieval_rule(retrieval)
         if not replay_current and not isinstance(rule, Uniform):
             raise ArgumentError(
                 f"replay_current: False needs uniform retrieval, not {type(rule).__name__}"
             )
-        self.buffer = buffer
         self.batch_size = batch_size
         self.retrieval = rule
         self.weighted = weighted
-        self.update = update
-        self.fast = fast if isinstance(fast, FastStream) else FastStream() if fast else None
         self.replay_current = replay_current
+        self.separate = separate
         self._mask = ReplayMask()
         self._weights = ReplayWeights(buffer)
         self._criterion: _WeightedCriterion | None = None
         self._loss: WeightedLoss | None = None
-        self._incoming: list[Tensor] = []
-        self._offered = torch.empty(0, dtype=torch.bool)
-        self._first_epoch = True
-        self._seen_before = 0
-        self._acquainted = False
 
     # -- Avalanche calls these, in this order --------------------------------------------------
 
-    def before_training(self, strategy: Any, **kwargs: Any) -> None:
-        """Start with nothing replayed."""
-        strategy.is_replay, strategy.replayed = None, None
-        if self.fast is not None:
-            self.fast.before_training(strategy, **kwargs)
-
-    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Prepare for an experience; with the fast path, read it."""
-        if self.fast is not None:
-            self.fast.before_training_exp(strategy, **kwargs)
-            if self._loader is not None:
-                self._offered = torch.zeros(len(self._loader.table), dtype=torch.bool)
-        self._seen_before = self.buffer.seen
-        self._first_epoch = True
-        raw = self.update == "experience" or self._loader is not None
-        if not self._acquainted and raw:
-            # A buffer from a file holds untransformed rows and doesn't know the stream yet.
-            self._acquainted = True
-            if len(self.buffer) and self.buffer.eval_transform is None:
-                self.buffer.adopt(strategy.experience.dataset)
-
     def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
         """Add exemplars to the mini-batch."""
+        super().before_training_iteration(strategy, **kwargs)
         self._uninstall(strategy)
         mbatch = strategy.mbatch
         rows = len(mbatch[1])
-        self._incoming = mbatch
-        drawn = self._draw(strategy, mbatch)
+        drawn = None if self.separate else self._draw(strategy, mbatch)
         strategy.replayed = drawn
         strategy.is_replay = self._mask(rows, 0 if drawn is None else len(drawn), mbatch[1].device)
         if drawn is None:
@@ -159,62 +126,22 @@ class Replay(SupervisedPlugin):
             self._uninstall(strategy)
 
     def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        """Offer the mini-batch to the buffer, where it is updated at each iteration."""
+        """Step on the exemplars, where that is separate; offer the mini-batch to the buffer."""
         if self._criterion is not None:
             self._uninstall(strategy)
             raise ArgumentError(
                 f"weighted: {type(strategy).__name__} doesn't take its loss from "
                 "`strategy.criterion()`, so exemplar weights can't reach it; use weighted=False"
             )
-        if self.update == "iteration":
-            self._offer(strategy)
-        self._incoming = []
-
-    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
-        """Remember that every row has been offered once."""
-        self._first_epoch = False
-
-    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Offer the experience to the buffer, where it is updated after each experience."""
-        if self.fast is not None:
-            self.fast.after_training_exp(strategy, **kwargs)
-        if self.update == "experience":
-            self.buffer.post_adapt(strategy, strategy.experience)
-
-    def after_training(self, strategy: Any, **kwargs: Any) -> None:
-        """Leave nothing behind on the strategy."""
-        strategy.is_replay, strategy.replayed = None, None
+        if self.separate:
+            self._step(strategy)
+        super().after_training_iteration(strategy, **kwargs)
 
     def before_eval(self, strategy: Any, **kwargs: Any) -> None:
         """An interrupted iteration may have left its criterion."""
         self._uninstall(strategy)
 
-    def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """With the fast path, evaluate from tensors."""
-        if self.fast is not None:
-            self.fast.before_eval_exp(strategy, **kwargs)
-
-    # -- saving ------------------------------------------------------------------------------
-
-    def state_dict(self) -> dict[str, Any]:
-        """The buffer's state; between experiences there is nothing else."""
-        return {"buffer": self.buffer.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a saved state.
-
-        Raises:
-            FormatError: The state is of another kind of buffer, or incomplete.
-        """
-        self.buffer.load_state_dict(state["buffer"])
-        self._acquainted = False
-
     # -- how ---------------------------------------------------------------------------------
-
-    @property
-    def _loader(self) -> TableLoader | None:
-        """Where untransformed rows of the stream are at hand."""
-        return None if self.fast is None else self.fast.loader
 
     def _draw(self, strategy: Any, mbatch: list[Tensor]) -> Exemplars | None:
         buffer = self.buffer
@@ -237,19 +164,30 @@ class Replay(SupervisedPlugin):
             task=mbatch[-1] if len(mbatch) > 2 else None,
         )
 
-    def _offer(self, strategy: Any) -> None:
-        loader = self._loader
-        if loader is not None:
-            index = loader.index
-            if loader.repeats or not self._first_epoch:
-                index = torch.unique(index[~self._offered[index]])
-            if len(index):
-                self._offered.index_fill_(0, index, True)
-                self.buffer.offer_rows(loader.table.take(index), strategy)
-        elif self._first_epoch:
-            x, y, *rest = self._incoming
-            rows = BatchRows(x.detach(), y, {TASKS: rest[-1]} if rest else {})
-            self.buffer.offer_rows(rows, strategy)
+    def _step(self, strategy: Any) -> None:
+        """One optimiser step on exemplars alone."""
+        drawn = self._draw(strategy, self._incoming)
+        strategy.replayed = drawn
+        if drawn is not None:
+            self._step_on(strategy, drawn)
+
+    def _step_on(self, strategy: Any, drawn: Exemplars) -> None:
+        strategy.optimizer.zero_grad()
+        logits = self.forward_exemplars(strategy, drawn)
+        y = drawn.y.to(logits.device)
+        weights = self._weights.of(0, drawn) if self.weighted else None
+        if weights is None:
+            loss = strategy._criterion(logits, y)
+        else:
+            loss = self._weighted(strategy)(logits, y, weights.to(logits.device))
+        loss.backward()
+        strategy.optimizer.step()
+        self.rows_beside += len(drawn)
+
+    def _weighted(self, strategy: Any) -> WeightedLoss:
+        if self._loss is None or self._loss.criterion is not strategy._criterion:
+            self._loss = WeightedLoss(strategy._criterion)
+        return self._loss
 
     def _install(self, strategy: Any, weights: Tensor) -> None:
         if type(strategy).criterion is not SupervisedProblem.criterion:
@@ -257,9 +195,8 @@ class Replay(SupervisedPlugin):
                 f"weighted: {type(strategy).__name__} has a criterion of its own, which exemplar "
                 "weights can't reach; use weighted=False"
             )
-        if self._loss is None or self._loss.criterion is not strategy._criterion:
-            self._loss = WeightedLoss(strategy._criterion)
-        self._criterion = strategy.criterion = _WeightedCriterion(strategy, self._loss, weights)
+        loss = self._weighted(strategy)
+        self._criterion = strategy.criterion = _WeightedCriterion(strategy, loss, weights)
 
     def _uninstall(self, strategy: Any) -> None:
         if self._criterion is not None:

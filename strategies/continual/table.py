@@ -129,11 +129,14 @@ class TableLoader:
         table: The rows.
         plan: Gives the row numbers of each batch of an epoch.
         batches: Number of batches an epoch.
-        transform: Applied to each batch.
+        transform: Applied to each batch, anew in each pass.
+        repeats: See below.
+        passes: How often each batch is yielded, one time after the other.
 
     Attributes:
         index: Rows of the batch yielded last, `[b]` int64.
         repeats: Whether an epoch may hold a row twice (a task that is over-sampled).
+        last_pass: Whether the batch yielded last will not be yielded again at once.
     """
 
     def __init__(
@@ -144,16 +147,19 @@ class TableLoader:
         transform: BatchTransform,
         *,
         repeats: bool,
+        passes: int = 1,
     ) -> None:
         self.table = table
         self.transform = transform
         self.index = torch.empty(0, dtype=torch.int64)
         self.repeats = repeats
+        self.passes = passes
+        self.last_pass = True
         self._plan = plan
         self._batches = batches
 
     def __len__(self) -> int:
-        return self._batches
+        return self._batches * self.passes
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         # A DataLoader draws a seed for its workers first; so do we, to leave the same random
@@ -161,7 +167,9 @@ class TableLoader:
         torch.empty((), dtype=torch.int64).random_()
         for rows in self._plan():
             self.index = torch.tensor(rows)
-            yield self.table.batch(self.index, self.transform)
+            for left in reversed(range(self.passes)):
+                self.last_pass = left == 0
+                yield self.table.batch(self.index, self.transform)
 
 
 def plan_of(loader: Any) -> tuple[list[Any], BatchPlan]:

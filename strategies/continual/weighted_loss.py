@@ -76,12 +76,7 @@ class WeightedLoss:
         Raises:
             ArgumentError: The criterion doesn't give one loss for each sample.
         """
-        losses = self._unreduced(output, y)
-        if losses.shape[:1] != weights.shape:
-            raise ArgumentError(
-                f"criterion: {_name(self.criterion)} gave losses of shape {tuple(losses.shape)} "
-                f"for {len(weights)} weighted samples; one for each is needed"
-            )
+        losses = self._checked(output, y)
         spread = weights.to(losses).view(-1, *[1] * (losses.ndim - 1))
         total = (spread * losses).sum()
         if self.reduction == "sum":
@@ -89,6 +84,31 @@ class WeightedLoss:
         if self.reduction == "batchmean":
             return total / weights.sum()
         return total / (spread * self._shares(losses, y)).sum()
+
+    def each(self, output: Tensor, y: Tensor) -> Tensor:
+        """The loss of each sample.
+
+        Args:
+            output: What the model gave, `[n, ...]`.
+            y: Labels, `[n, ...]`.
+
+        Returns:
+            `[n]`; where a sample has several losses (pixels, tokens), their mean.
+
+        Raises:
+            ArgumentError: The criterion doesn't give one loss for each sample.
+        """
+        losses = self._checked(output, y)
+        return losses if losses.ndim == 1 else losses.flatten(1).mean(1)
+
+    def _checked(self, output: Tensor, y: Tensor) -> Tensor:
+        losses = self._unreduced(output, y)
+        if losses.shape[:1] != output.shape[:1]:
+            raise ArgumentError(
+                f"criterion: {_name(self.criterion)} gave losses of shape {tuple(losses.shape)} "
+                f"for {len(output)} weighted samples; one for each is needed"
+            )
+        return losses
 
     def _shares(self, losses: Tensor, y: Tensor) -> Tensor:
         """What each loss counts for in the criterion's own mean."""

@@ -9,8 +9,19 @@ from benchmarks.suites import Suite
 from clcore.errors import ArgumentError, UnknownNameError
 
 NAMES = [
+    "borsos-permuted-mnist",
+    "borsos-split-mnist",
+    "gss-imbalanced",
+    "gss-permuted-mnist",
+    "gss-split-mnist",
+    "imbalanced-split-fmnist",
+    "noisy-split-fmnist",
+    "ocs-rotated-mnist",
+    "ocs-rotated-mnist-imbalanced",
     "permuted-mnist",
+    "rm-blurry-mnist",
     "rotated-mnist",
+    "split-cifar10",
     "split-digits",
     "split-digits-imbalanced",
     "split-fmnist-er",

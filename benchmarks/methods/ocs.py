@@ -1,0 +1,33 @@
+"""OCS (Yoon et al. 2022): train on and keep the part of each batch that stands for the rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.methods._base import Method
+
+if TYPE_CHECKING:
+    from benchmarks.suites import Suite
+    from buffers import Buffer
+    from clcore import Probe
+    from strategies import FastStream, MemoryPlugin
+
+
+class OCS(Method):
+    """`buffers.OCSBuffer` trained with by `strategies.OCS`, whatever the suite's training."""
+
+    title = "Trains on and keeps the representative, diverse part of each batch (OCS)."
+    streaming = True
+    picks_of_batch = True
+
+    def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:
+        """A `OCSBuffer`."""
+        from buffers import OCSBuffer
+
+        return OCSBuffer(memory_size, seed=seed, probe=probe)
+
+    def build_plugin(self, buffer: Buffer, suite: Suite, fast: FastStream) -> MemoryPlugin:
+        """The method's own training."""
+        from strategies import OCS
+
+        return OCS(buffer, fast=fast)

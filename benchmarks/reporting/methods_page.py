@@ -1,0 +1,84 @@
+"""The page on all methods: when each helps, what it costs, what it was checked against.
+
+The words stand in the method's own file; every number comes from runs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks import methods
+from benchmarks.reporting.aggregate import REFERENCES, Summary, aggregate
+from benchmarks.reporting.results import Results
+from benchmarks.reporting.table import NOTHING, SEEDS_FOR_A_WINNER, best_of
+from clcore.errors import ArgumentError
+
+_SHARE = 100
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One suite with one memory size."""
+
+    head: str
+    cells: dict[str, str]
+    shares: dict[str, float]
+
+
+def methods_table(several: Sequence[Results]) -> str:
+    """The table of all methods as Markdown.
+
+    Args:
+        several: Results of runs, of different suites. Of a suite with several memory sizes the
+            smallest is shown.
+
+    Returns:
+        Markdown: one line a method, its accuracy in each suite, and what choosing cost beside a
+        reservoir's run: the seconds of selection and of additional training as a share of the
+        reservoir's seconds, the middle one over the suites.
+
+    Raises:
+        ArgumentError: No results are given, or two runs are of one suite.
+    """
+    if not several:
+        raise ArgumentError("runs: at least one finished run is needed")
+    names = [results.suite for results in several]
+    if len(set(names)) < len(names):
+        raise ArgumentError(f"runs: {', '.join(names)}: each suite may be given once")
+    columns = [_column(results) for results in several]
+    heads = ["method", "when it helps", "time", "checked against", *(c.head for c in columns)]
+    lines = ["| " + " | ".join(heads) + " |", "|---|---|---:|---|" + "---:|" * len(columns)]
+    for name in methods.REGISTRY.names():
+        method = methods.REGISTRY.create(name)
+        shares = sorted(column.shares[name] for column in columns if name in column.shares)
+        time = f"{shares[len(shares) // 2]:.1f}×" if shares else NOTHING
+        cells = [f"`{name}`", method.helps, time, method.checked]
+        cells += [column.cells.get(name, NOTHING) for column in columns]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _column(results: Results) -> _Column:
+    summaries = aggregate(results.runs)
+    sizes = sorted({summary.memory_size for summary in summaries} - {0})
+    size = sizes[0] if sizes else 0
+    shown = [summary for summary in summaries if summary.memory_size in (0, size)]
+    marked = best_of(shown)
+    fewest = min(len(summary.seeds) for summary in shown)
+    seeds = f", {fewest} seeds" if fewest < SEEDS_FOR_A_WINNER else ""
+    baseline = next((s for s in shown if s.method == "reservoir"), None)
+    cells, shares = {}, {}
+    for summary in shown:
+        text = summary.final_accuracy.text(scale=_SHARE)
+        best = (summary.method, summary.memory_size) in marked
+        cells[summary.method] = f"**{text}**" if best else text
+        if baseline is not None and summary.method not in REFERENCES:
+            shares[summary.method] = _seconds(summary) / _seconds(baseline)
+    return _Column(f"{results.suite} ({size}{seeds})", cells, shares)
+
+
+def _seconds(summary: Summary) -> float:
+    """Training and selection of one run."""
+    return math.fsum((summary.seconds_train.mean, summary.seconds_select.mean))
