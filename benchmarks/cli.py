@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typer
 
-from benchmarks.commands import data, listing, report, run, select, speed
+from benchmarks.commands import data, listing, methods, report, run, select, speed
 
 app = typer.Typer(
     name="clcore",
@@ -24,6 +24,7 @@ app.command("list")(listing.listing)
 app.add_typer(data.app, name="data")
 app.command("select")(select.select)
 app.command("report")(report.report)
+app.command("methods")(methods.methods)
 app.command("speed")(speed.speed)
 
 

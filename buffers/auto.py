@@ -218,7 +218,7 @@ def agreement(features: Tensor, y: Tensor, among: Tensor) -> Tensor:
     if count < 1:
         return shares
     there, labels = directions[among.to(directions.device)], y[among]
-    for rows in torch.arange(len(y)).split(_BLOCK):
+    for rows in torch.split(torch.arange(len(y)), _BLOCK):
         likeness = directions[rows.to(directions.device)] @ there.T
         likeness[(rows[:, None] == among).to(likeness.device)] = -torch.inf
         nearest = likeness.topk(count, dim=1).indices.cpu()

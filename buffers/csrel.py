@@ -2,22 +2,36 @@
 
 Source: Tong, Liu, Shi and Gong, "Coreset Selection via Reducible Loss in Continual Learning", ICLR
 2025. At the end of each experience the rows of largest reducible loss, in rounds; the choice is
-`clcore`'s selector `csrel`, with small models on the features that the learner has at that moment
-(`features="input"`: on the samples themselves).
+`clcore`'s selector `csrel`.
 
-Defaults: a class alone has no loss to reduce, so with `quota="class"` the classes that choose do so
-together, each up to its share, and the exemplars of the other classes are there for both models to
-tell them apart from. `quota="task"` is the authors' rule: each task on its own, classes
-as they come. `reselect="new"`: groups without new rows keep their first exemplars, for the data
-that their reference needs are gone.
+Defaults: the small models of the selector are fitted on the samples themselves, as the authors'
+are from scratch. `features="model"` takes the learner's features, but these were trained on the same
+rows and leave little loss to reduce. A class alone has no loss to reduce either, so with
+`quota="class"` the classes that choose do so together, each up to its share; where it is only one,
+the exemplars of the others are there to tell it apart from (without any, the first rows are
+kept). `quota="task"` is the authors' rule: each task on its own, classes as they come.
+`reselect="new"`: groups without new rows keep their first exemplars, for the data that their
+reference needs are gone.
 
 Differs from the authors' code: it trains the learner's network from scratch for each pick, on
 the samples, and keeps the reference losses of old tasks, by which their exemplars are chosen again
 when a task has to give some up; here the order of the first choice decides. Its variant with
-previous data trains the reference on a few exemplars of the old tasks too, as `quota="class"` does
-with all of them.
+previous data, which trains the reference on a few exemplars of the old tasks too, is not here: with
+all of them for contrast, 73 to 74 became of the 76 that the classes of a task reached on
+their own (λ = 1, as below).
 
-Expected: {NUMBERS}
+Expected: Split MNIST (5 tasks of 1,000 rows, 10 epochs each, 100 exemplars, MLP 784-100-100-10,
+plain replay), final accuracy over all classes, mean ± deviation of 5 seeds; the same with 30 % of
+the labels swapped within the task; CPU seconds of all choices together.
+
+                          clean        30 % swapped   seconds
+    random of each class  74.1 ± 1.2   56.7 ± 2.4     0.0
+    herding               76.7 ± 0.8   62.2 ± 3.0     0.1
+    csrel                 80.2 ± 1.9   58.8 ± 3.4     2.2
+    quota="task"          79.9 ± 1.7   59.2 ± 2.9     1.9
+    features="model"      67.3 ± 1.5   52.7 ± 2.8     0.6
+
+Herding on the samples, too, reaches more than on features: 80.6 ± 1.5 and 65.4 ± 2.8 (3 seeds).
 """
 
 from __future__ import annotations

@@ -13,27 +13,27 @@ memory holds of an old task, and the rows (or a uniform draw of `candidates` of 
 one. A task gets M // t of the budget, its classes share that in proportion to the data they stand
 for, at least one exemplar each where there is room.
 
-Defaults: λ = 0 (see below), all rows are candidates, α = 0.1 and β = 0.5 (the usual ones of DER++; the paper
-tunes them). Within a class the weights sum to its rows seen, whatever the candidates. New rows
-are stored with their logits at the end of the task, so α moves the choice among old exemplars only.
-`preset="reference"` is what the authors' code means to do with several epochs: only rows that the
-model gets right are candidates, and picks that the fit gives no weight are replaced by random rows
-of weight 1.
+Defaults: λ = 0 (see below), all rows are candidates, α = 0.1 and β = 0.5 (the usual ones of DER++;
+the paper tunes them). Within a class the weights sum to its rows seen, whatever the candidates. New
+rows are stored with their logits at the end of the task, so α moves the choice among old exemplars
+only. `preset="reference"` is what the authors' code means to do with several epochs: only rows that
+the model gets right are candidates, and picks that the fit gives no weight are replaced by random
+rows of weight 1.
 
 Differences from the authors' code (google-research/gradient_coresets_replay, which can't run as
 published): there the old exemplars' gradients are multiplied by their weights, yet the fitted
-factor alone becomes the new weight; λ is 0.5 on a GPU and 0 on a CPU; what is over budget is dropped by the largest
-weight, here the order of the pursuit is kept and the kept ones take over the weight; candidates
-are collected during the epochs with the logits of that moment, here at the end.
+factor alone becomes the new weight; λ is 0.5 on a GPU and 0 on a CPU; what is over budget is
+dropped by the largest weight, here the order of the pursuit is kept and the kept ones take over the
+weight; candidates are collected during the epochs with the logits of that moment, here at the end.
 
 λ is added to squared lengths of gradients, so its effect depends on their scale: those of a model
 that fits its task are short, and 0.5 swamps them. Ours, on digits (5 x 2 classes, MLP 256-256, ten
-epochs, 3 seeds, final accuracy in %, 100 / 200 exemplars), with `strategies.GCR`: 97.0 ± 0.4 /
-98.2 ± 0.3, with `ridge=0.5` 95.4 ± 1.4 / 96.0 ± 1.1; the same training with a reservoir 96.1 ± 1.0 /
+epochs, 3 seeds, final accuracy in %, 100 / 200 exemplars), with `strategies.GCR`: 97.0 ± 0.4 / 98.2
+± 0.3, with `ridge=0.5` 95.4 ± 1.4 / 96.0 ± 1.1; the same training with a reservoir 96.1 ± 1.0 /
 96.2 ± 1.8, with random exemplars of each class 96.9 ± 0.8 / 97.0 ± 0.2. With `strategies.Replay`:
-93.8 ± 2.0 / 95.6 ± 0.7, with `ridge=0.5` 91.9 ± 1.0 / 94.0 ± 1.5; a reservoir 90.9 ± 2.1 /
-94.0 ± 1.1. The weights as they come out of the fit, not scaled to the rows seen, cost 2 to 4
-points, for the old classes lose theirs.
+93.8 ± 2.0 / 95.6 ± 0.7, with `ridge=0.5` 91.9 ± 1.0 / 94.0 ± 1.5; a reservoir 90.9 ± 2.1 / 94.0 ±
+1.1. The weights as they come out of the fit, not scaled to the rows seen, cost 2 to 4 points, for
+the old classes lose theirs.
 
 Cost: one forward pass of the candidates and of the exemplars an update; 2,000 of 10,000 with
 512 features and 10 classes in 1.1 CPU s, one thread.

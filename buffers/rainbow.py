@@ -17,7 +17,12 @@ Differs from other codes: the authors' views are four covers, two flips, two tur
 the sorted list leaves its end unused (`spread="step"`); they fill the memory at the first task at
 random (`first="random"`, which needs no pass).
 
-Expected: {NUMBERS}
+Expected: Split MNIST (5 tasks of 1,000 rows, 10 epochs each, 100 exemplars, MLP 784-100-100-10,
+plain replay), final accuracy over all classes, mean ± deviation of 5 seeds: 72.6 ± 1.5 (72 to 74
+with the other options), where random exemplars of each class give 74.1 ± 1.2 and herding 76.7 ±
+0.8. With 30 % of the labels swapped within the task 51.2 ± 3.0, and 58.1 ± 3.0 with
+`spread="step"`, which leaves the hard end out; random 56.7 ± 2.4. 1.6 CPU seconds in all for the
+choices. The authors report the training and the memory together.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ class Method(ABC):
     Attributes:
         name: Registered name.
         title: One line for people.
+        helps: When it helps, for the table of all methods.
+        checked: What its code was checked against, for the same table.
         has_memory: Whether exemplars are kept; methods without are run once, with memory size 0.
         joint: Whether all experiences are learned at once.
         streaming: Whether the memory takes part in the stream, mini-batch by mini-batch; one that
@@ -35,6 +37,8 @@ class Method(ABC):
 
     name: ClassVar[str] = ""
     title: ClassVar[str] = ""
+    helps: ClassVar[str] = ""
+    checked: ClassVar[str] = ""
     has_memory: ClassVar[bool] = True
     joint: ClassVar[bool] = False
     streaming: ClassVar[bool] = False

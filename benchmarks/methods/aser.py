@@ -15,6 +15,8 @@ class ASER(Method):
     """`buffers.ASERBuffer` read by the retrieval rule `aser`."""
 
     title = "Shapley values of nearest neighbours decide what is kept and read (ASER)."
+    helps = "online streams, memories that hold many rows a class"
+    checked = "all subsets of small problems; a sequential reading"
     streaming = True
     retrieval = "aser"
 

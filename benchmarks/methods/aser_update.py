@@ -15,6 +15,8 @@ class ASERUpdate(Method):
     """`buffers.ASERBuffer` with its defaults."""
 
     title = "ASER's memory, read uniformly."
+    helps = "as `aser`, read uniformly"
+    checked = "all subsets of small problems"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -15,6 +15,8 @@ class Auto(Method):
     """`buffers.AutoBuffer` with its defaults."""
 
     title = "Equal classes; typical samples whose label their neighbours bear out."
+    helps = "when you don't want to choose; unequal classes and wrong labels above all"
+    checked = "a sequential reading; the suites"
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:
         """An `AutoBuffer`."""

@@ -15,6 +15,8 @@ class BalancedReservoir(Method):
     """`buffers.BalancedReservoirBuffer` with its defaults."""
 
     title = "Reservoir that evicts from the largest class."
+    helps = "small memories on streams of nearly equal classes"
+    checked = "a sequential reading of the rule"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -15,6 +15,8 @@ class BCSR(Method):
     """`buffers.BCSRBuffer` with its defaults."""
 
     title = "Weights on the simplex with a smoothed top-K term, by bilevel optimisation (BCSR)."
+    helps = "noisy or unequal small pools, with its rate tuned"
+    checked = "finite differences through a converged inner problem"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

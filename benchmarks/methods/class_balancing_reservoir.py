@@ -15,6 +15,8 @@ class ClassBalancingReservoir(Method):
     """`buffers.ClassBalancingReservoirBuffer` with its defaults."""
 
     title = "CBRS: protects rare classes."
+    helps = "unequal classes, in batches without end, and wrong labels"
+    checked = "a sequential reading of the rule"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

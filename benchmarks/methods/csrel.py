@@ -15,6 +15,8 @@ class CSReL(Method):
     """`buffers.CSReLBuffer` with its defaults."""
 
     title = "The samples with the largest reducible loss (CSReL)."
+    helps = "pools with enough data to train a reference proxy"
+    checked = "written-out rounds"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -17,6 +17,8 @@ class GCR(Method):
     """`buffers.GCRBuffer` trained with by `strategies.GCR`, whatever the suite's training."""
 
     title = "Weighted gradient matching, replayed with labels and logits (GCR)."
+    helps = "several epochs, a model whose logits are worth keeping"
+    checked = "float64 matching pursuit; a written-out step"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

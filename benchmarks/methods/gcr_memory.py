@@ -15,6 +15,8 @@ class GCRMemory(Method):
     """`buffers.GCRBuffer` with its defaults."""
 
     title = "GCR's weighted memory, trained with as any other."
+    helps = "as `gcr`, where the training step has to stay as it is"
+    checked = "float64 matching pursuit"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

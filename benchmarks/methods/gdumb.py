@@ -17,6 +17,8 @@ class GDumb(Method):
     """`buffers.GDumbBuffer` trained with by `strategies.GDumb`, whatever the suite's training."""
 
     title = "A balanced memory, and a network trained on it alone from nothing (GDumb)."
+    helps = "the check whether the stream was of any use"
+    checked = "a sequential reading; training written out"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -15,6 +15,8 @@ class GreedyCoreset(Method):
     """`buffers.GreedyCoresetBuffer` with its defaults."""
 
     title = "A weighted coreset of each task by bilevel optimisation (Borsos)."
+    helps = "very small memories chosen once from a thousand rows"
+    checked = "autograd through a converged inner problem"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

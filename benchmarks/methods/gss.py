@@ -15,6 +15,8 @@ class GSS(Method):
     """`buffers.GSSBuffer` with its defaults."""
 
     title = "Gradients that differ from those in memory replace those that don't (GSS-Greedy)."
+    helps = "streams without boundaries where gradients tell more than labels"
+    checked = "a float64 loop with autograd gradients"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -15,6 +15,8 @@ class GSSCluster(Method):
     """`buffers.GSSBuffer`, the variant `cluster`."""
 
     title = "Clusters in the space of gradients, evenly filled (GSS-Clust)."
+    helps = "to compare with the published GSS figures"
+    checked = "a sequential reading of the rule"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -15,6 +15,8 @@ class GSSIQP(Method):
     """`buffers.GSSBuffer`, the variant `iqp`."""
 
     title = "The subset whose gradients agree least, by a quadratic program (GSS-IQP)."
+    helps = "to compare with the published GSS figures"
+    checked = "all subsets of small problems"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

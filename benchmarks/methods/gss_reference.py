@@ -15,6 +15,8 @@ class GSSReference(Method):
     """`buffers.GSSBuffer` with `preset="reference"`."""
 
     title = "GSS-Greedy as the authors released it: one test for the whole batch."
+    helps = "to compare with the published GSS figures"
+    checked = "a float64 loop; Aljundi et al. 2019's figures"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -15,6 +15,8 @@ class Herding(Method):
     """`buffers.HerdingBuffer` with its defaults."""
 
     title = "Samples whose running mean stays near the class mean (iCaRL)."
+    helps = "experiences with an end; typical samples, tolerant of wrong labels"
+    checked = "brute force; iCaRL's figures"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

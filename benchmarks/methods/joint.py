@@ -14,6 +14,8 @@ class Joint(Method):
     """No memory, no sequence: the upper reference point."""
 
     title = "Train on all experiences at once."
+    helps = "not a memory: all data at once, the usual upper end"
+    checked = "Buzzega et al. 2020's figure"
     has_memory = False
     joint = True
     streaming = True

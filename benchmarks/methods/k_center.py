@@ -15,6 +15,8 @@ class KCenter(Method):
     """`buffers.SelectorBuffer` with the selector `k-center`, equal quotas a class."""
 
     title = "Farthest-first traversal of each class in feature space."
+    helps = "small clean data; it seeks the outliers"
+    checked = "brute-force greedy, twice the optimum"
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:
         """A `SelectorBuffer`."""

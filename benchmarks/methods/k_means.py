@@ -15,6 +15,8 @@ class KMeans(Method):
     """`buffers.KMeansBuffer` with its defaults."""
 
     title = "The sample nearest to each of some running centroids a class."
+    helps = "a few exemplars a class at known number of classes"
+    checked = "a sequential reading of the rule"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

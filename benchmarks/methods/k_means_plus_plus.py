@@ -15,6 +15,8 @@ class KMeansPlusPlus(Method):
     """`buffers.SelectorBuffer` with the selector `k-means-plus-plus`, equal quotas a class."""
 
     title = "Seeds drawn in proportion to squared distance, by class."
+    helps = "small clean data; it seeks the outliers"
+    checked = "scikit-learn's seeding, statistically"
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:
         """A `SelectorBuffer`."""

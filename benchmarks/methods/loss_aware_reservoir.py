@@ -15,6 +15,8 @@ class LossAwareReservoir(Method):
     """`buffers.LossAwareReservoirBuffer` with its defaults."""
 
     title = "A reservoir in which exemplars with a small loss make room."
+    helps = "streams in which most rows are soon learned"
+    checked = "statistics; the rule written out"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

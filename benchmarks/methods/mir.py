@@ -15,6 +15,8 @@ class MIR(Method):
     """`buffers.ReservoirBuffer` read by the retrieval rule `mir`."""
 
     title = "A reservoir, of which the exemplars are replayed that the coming step harms most."
+    helps = "online streams with several steps; costs a virtual step each"
+    checked = "a step really taken on a copy"
     streaming = True
     retrieval = "mir"
 

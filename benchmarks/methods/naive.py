@@ -14,6 +14,8 @@ class Naive(Method):
     """No memory: the lower reference point."""
 
     title = "Train on each experience in turn, keep nothing."
+    helps = "never: it shows what is lost without a memory"
+    checked = "–"
     has_memory = False
     streaming = True
 

@@ -17,6 +17,8 @@ class OCS(Method):
     """`buffers.OCSBuffer` trained with by `strategies.OCS`, whatever the suite's training."""
 
     title = "Trains on and keeps the representative, diverse part of each batch (OCS)."
+    helps = "large stream batches of which few rows are worth a step"
+    checked = "float64 autograd scores; a written-out loop"
     streaming = True
     picks_of_batch = True
 

@@ -15,6 +15,8 @@ class OCSMemory(Method):
     """`buffers.OCSBuffer` with its defaults."""
 
     title = "OCS's memory, trained with as any other."
+    helps = "as `ocs`, where the training step has to stay as it is"
+    checked = "float64 autograd scores"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

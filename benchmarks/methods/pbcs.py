@@ -15,6 +15,8 @@ class PBCS(Method):
     """`buffers.PBCSBuffer` with its defaults."""
 
     title = "Probabilities of being kept, learned by policy gradient (PBCS)."
+    helps = "small pools where training a proxy many times is affordable"
+    checked = "enumerated masks; models trained one by one"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

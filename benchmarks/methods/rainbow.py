@@ -15,6 +15,8 @@ class Rainbow(Method):
     """`buffers.RainbowBuffer` with its defaults."""
 
     title = "Samples spread from the certain to the uncertain of each class (rainbow memory)."
+    helps = "blurry streams, images with a sensible augmentation"
+    checked = "a written-out vote and walk"
     streaming = False
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -15,6 +15,8 @@ class Random(Method):
     """`buffers.SelectorBuffer` with the selector `random`, equal quotas a class."""
 
     title = "A class-balanced random choice after each experience."
+    helps = "the control for every choice at the end of an experience"
+    checked = "statistics"
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:
         """A `SelectorBuffer`."""

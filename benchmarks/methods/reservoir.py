@@ -15,6 +15,8 @@ class Reservoir(Method):
     """`buffers.ReservoirBuffer` with its defaults."""
 
     title = "Every sample seen is kept with the same probability."
+    helps = "balanced streams; the baseline to beat, at no cost"
+    checked = "inclusion statistics; Buzzega et al. 2020's figures"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

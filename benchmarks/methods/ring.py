@@ -15,6 +15,8 @@ class Ring(Method):
     """`buffers.RingBuffer` with its defaults."""
 
     title = "The latest samples of each class."
+    helps = "a few exemplars a class, and no class may vanish"
+    checked = "a sequential reading of the rule"
     streaming = True
 
     def build_buffer(self, memory_size: int, *, seed: int, probe: Probe | None = None) -> Buffer:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks import methods
 from benchmarks.reporting.aggregate import REFERENCES, Summary, aggregate
-from benchmarks.reporting.results import Results
+from benchmarks.reporting.results import Results, write_text_atomically
 from benchmarks.reporting.table import NOTHING, SEEDS_FOR_A_WINNER, best_of
-from clcore.errors import ArgumentError
+from clcore.errors import ArgumentError, FormatError
 
 _SHARE = 100
 
@@ -35,9 +36,8 @@ def methods_table(several: Sequence[Results]) -> str:
             smallest is shown.
 
     Returns:
-        Markdown: one line a method, its accuracy in each suite, and what choosing cost beside a
-        reservoir's run: the seconds of selection and of additional training as a share of the
-        reservoir's seconds, the middle one over the suites.
+        Markdown: one line a method, with its final accuracy in each suite and with the time of its
+        runs (training and selection) over that of a reservoir's, the median over the suites.
 
     Raises:
         ArgumentError: No results are given, or two runs are of one suite.
@@ -58,6 +58,32 @@ def methods_table(several: Sequence[Results]) -> str:
         cells += [column.cells.get(name, NOTHING) for column in columns]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+BEGIN = "<!-- made by `clcore methods`: don't edit by hand -->"
+END = "<!-- end of the table -->"
+
+
+def write_table(page: Path, table: str) -> None:
+    """Put the table into a page, in place of the one that is there.
+
+    Args:
+        page: A Markdown file; a new one is made where there is none.
+        table: From `methods_table`.
+
+    Raises:
+        FormatError: The page is there but has no place for the table.
+    """
+    text = f"{BEGIN}\n{END}\n"
+    if page.exists():
+        text = page.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise FormatError(
+            f"{page} has no place for the table: the lines {BEGIN!r} and {END!r} mark it"
+        )
+    write_text_atomically(page, f"{before}{BEGIN}\n\n{table}\n{END}{after}")
 
 
 def _column(results: Results) -> _Column:

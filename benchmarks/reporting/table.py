@@ -90,7 +90,7 @@ def _indistinguishable(best: Spread, other: Spread) -> bool:
     error = math.sqrt(best.std**2 / best.n + other.std**2 / other.n)
     if error == 0.0:
         return best.mean == other.mean
-    from scipy.stats import ttest_ind_from_stats  # type: ignore[import-untyped]
+    from scipy.stats import ttest_ind_from_stats
 
     test = ttest_ind_from_stats(
         best.mean, best.std, best.n, other.mean, other.std, other.n, equal_var=False

@@ -12,9 +12,10 @@ ambiguous rows) has a large second one. Each round costs one fit on the picks an
 over the pool, no derivative for any row of it.
 
 Defaults: both models are softmax regressions on the centred `features` with the prior λ/2 ‖W‖²
-(`_reducible`), λ = 1 for rows of mean squared length 1; nothing is random. λ says how sure of
+(`_reducible`), λ = 3 for rows of mean squared length 1; nothing is random. λ says how sure of
 itself a model on few rows is, and how much noise the reference may learn by heart: with λ = 0.1
-it does. At most 100 rounds, so up to 100 picks are made one by one; `rounds=None` always does, and
+it does. Features should not come from a network that was trained on these rows: there every loss
+is small already, and what is left to reduce is the odd rows. At most 100 rounds, so up to 100 picks are made one by one; `rounds=None` always does, and
 then fewer picks are the first of more. The first round's model is empty and knows all labels alike.
 No balance between labels; `balanced=True` gives every label an even share. Rows in `given` are part
 of S from the start. Labels are needed. The weights of the pool play no part, those of the picks are
@@ -29,7 +30,20 @@ of SGD from a random start; the stop after few steps is their prior. They take �
 (at least one). Both of their scripts for continual learning and for summaries leave labels
 unbalanced and start from no rows, as here.
 
-Expected numbers: {NUMBERS}
+Expected numbers: 100 of 1,000 MNIST rows (pixels); test accuracy of an MLP 784-100-10 trained on
+the picks, mean ± deviation of 5 seeds, and the same with 30 % wrong labels, with how many of the
+100 picks are wrong. One thread, CPU seconds a selection (on a busy machine).
+
+                          clean        30 % wrong labels       seconds
+    random                73.9 ± 2.4   50.6 ± 1.5 (32.6)       0.0
+    herding               82.1 ± 1.5   68.1 ± 1.9 (27.4)       0.0
+    csrel                 81.5 ± 0.9   79.4 ± 1.3 (0.4)        1.3
+    csrel, balanced       81.2 ± 0.6   79.2 ± 0.7 (0.6)        1.4
+    csrel, λ = 1          84.1 ± 0.7   78.7 ± 1.1 (6.4)        2.6
+    csrel, λ = 0.1        80.7 ± 2.2   55.0 ± 2.1 (41.2)
+    csrel, 10 rounds      76.2 ± 1.3   76.3 ± 1.7 (0.6)        1.0
+
+λ was chosen among 0.1, 1, 3, 10 and 30 on some of the same rows.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class RainbowMemory(Replay):
 
     def _epoch(self, strategy: Any) -> None:
         size = self.memory_batch_size or self.batch_size or strategy.train_mb_size
-        for rows in torch.randperm(len(self.buffer)).split(size):
+        for rows in torch.split(torch.randperm(len(self.buffer)), size):
             self._step_on(strategy, self.buffer.read(rows))
 
     def _set_rate(self, strategy: Any, factor: float | None) -> None:
