@@ -28,7 +28,7 @@ class ModelSettings:
         hidden: `"mlp"`: units of each hidden layer; `"conv"`: channels of the two convolutions,
             then units of the fully connected layer; `"resnet18"`: channels of the first stage.
         dropout: Dropout rate after each hidden layer; `"conv"`: of whole channels after each
-            convolution, of units after the fully connected layer.
+            convolution, of units after the fully connected layer; not of `"resnet18"`.
         batch_norm: `"mlp"`: whether each hidden layer normalises over the batch, before its ReLU.
         initialisation: `"torch"`: PyTorch's default; `"xavier"`: weights uniform in
             ±√(6 / (fan in + fan out)), biases zero, as Mammoth and its descendants do.
@@ -117,7 +117,17 @@ def _mlp(settings: ModelSettings, image_shape: tuple[int, ...], classes: int) ->
     return MLP(inputs, settings.hidden, classes, rate, batch_norm=settings.batch_norm)
 
 
+def _without(settings: ModelSettings, *names: str) -> None:
+    """Refuse settings that a network doesn't have."""
+    for name in names:
+        if getattr(settings, name):
+            raise ArgumentError(
+                f"model.{name}: got {getattr(settings, name)!r}; {settings.name} has no such option"
+            )
+
+
 def _conv(settings: ModelSettings, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+    _without(settings, "batch_norm")
     if len(settings.hidden) != 3:
         raise ArgumentError(
             f"model.hidden: got {settings.hidden}; conv needs the channels of two convolutions and "
@@ -134,6 +144,7 @@ def _resnet18(settings: ModelSettings, image_shape: tuple[int, ...], classes: in
     from torchvision.models import ResNet
     from torchvision.models.resnet import BasicBlock
 
+    _without(settings, "batch_norm", "dropout")
     if len(settings.hidden) != 1:
         raise ArgumentError(
             f"model.hidden: got {settings.hidden}; resnet18 needs one number, the channels of its "

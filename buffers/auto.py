@@ -20,9 +20,9 @@ has a random key, and the rows with the largest keys stay, which is a uniform sa
 replacement. Exemplars that were herded take over the largest keys of the rows they were chosen
 from, so that either kind of update can follow the other.
 
-Formula: a_i = |{j ∈ N_10(i) : y_j = y_i}| / 10 over the new rows; candidates of class c are the
-stored exemplars and the new rows with a_i > 1/2 or among the ⌈n_c / 2⌉ largest a_i; of these
-herding picks the share of c.
+Formula: a_i = |{j ∈ N_10(i) : y_j = y_i}| / 10 over the new rows, 1 for stored exemplars; of the
+n_c stored and new rows of class c those with a_i > 1/2 or among the ⌈n_c / 2⌉ largest a_i are its
+candidates; of these herding picks the share of c.
 
 Defaults: 10 neighbours, among at most 2,000 rows drawn from a larger experience; updates of fewer
 than 100 rows count as small batches. Classes that came before keep their first exemplars.
@@ -106,6 +106,8 @@ class AutoBuffer(ConsolidatingBuffer):
             transform=transform,
         )
         self.smallest_choice = whole_number("smallest_choice", smallest_choice)
+        if not isinstance(check_labels, bool):
+            raise ArgumentError(f"check_labels: got {check_labels!r}; True or False is needed")
         self.check_labels = check_labels
         self._small = False
 

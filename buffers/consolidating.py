@@ -3,7 +3,9 @@
 Each `add` (each experience, in Avalanche) is one selection. The budget is shared out evenly among
 the groups (classes, tasks, or one group of all); what a group can't fill goes to the others, so the
 memory is filled as soon as enough data was seen. Within a group the exemplars have a rank, the
-order in which they were picked: a group whose share falls keeps the first ones.
+order in which they were picked: a group whose share falls keeps the first ones. Where a rule gives
+no order to a group that is kept as a whole, that group chooses when it has to give some up for the
+first time: its data is all there.
 
 A subclass says which signals it needs and picks k of the candidates of one group.
 """
@@ -31,11 +33,12 @@ Reselect = Literal["new", "all"]
 
 @dataclass
 class _Group:
-    """One group: its stored rows in rank order, its new rows, and how many it may keep."""
+    """One group: its stored rows in rank order, its new rows, how many it may keep, its name."""
 
     stored: Tensor
     new: Tensor
     share: int = 0
+    key: int | None = None
 
     def __len__(self) -> int:
         return len(self.stored) + len(self.new)
@@ -83,6 +86,7 @@ class ConsolidatingBuffer(Buffer):
             raise ArgumentError(f"reselect: got {reselect!r}; 'new' or 'all' is needed")
         self.quota, self.reselect = quota, reselect
         self.source = SignalSource(probe, features)
+        self._reduced: set[int] = set()  # keys of the groups that have given rows up
 
     @property
     @abstractmethod
@@ -93,6 +97,11 @@ class ConsolidatingBuffer(Buffer):
     @abstractmethod
     def weighted(self) -> bool:
         """Whether a choice gives weights to keep with the exemplars."""
+
+    @property
+    def ranks_the_whole(self) -> bool:
+        """Whether the ranks of a group that is kept as a whole say which to drop first."""
+        return True
 
     def compare(self, signals: Mapping[str, Tensor], y: Tensor, stored: int) -> dict[str, Tensor]:
         """Compute further signals from the candidates of all groups together.
@@ -129,6 +138,7 @@ class ConsolidatingBuffer(Buffer):
             group.share = share
         chosen = self._choose_all(groups, incoming)
         # From here on nothing can fail: the memory changes as a whole or not at all.
+        self._reduced.update(_given_up(groups))
         stays = torch.zeros(store.size, dtype=torch.bool)
         ranks = torch.full((len(incoming),), -1)
         weights = incoming.weight
@@ -168,6 +178,7 @@ class ConsolidatingBuffer(Buffer):
             _Group(
                 by_rank[stored_keys[by_rank] == key] if store.size else by_rank,
                 torch.nonzero(new_keys == key).view(-1),
+                key=key,
             )
             for key in keys
         ]
@@ -224,7 +235,10 @@ class ConsolidatingBuffer(Buffer):
         return chosen
 
     def _chooses(self, group: _Group) -> bool:
-        return bool(len(group.new)) or (self.reselect == "all" and group.share < len(group))
+        if len(group.new) or group.share >= len(group):
+            return bool(len(group.new))
+        whole = group.key is not None and group.key not in self._reduced
+        return self.reselect == "all" or (whole and not self.ranks_the_whole)
 
     def _weights(self, incoming: Incoming, stored: Tensor, new: Tensor) -> Tensor | None:
         """How much data each candidate stands for; None if one each."""
@@ -242,7 +256,9 @@ class ConsolidatingBuffer(Buffer):
             return picks, None
         weight = self.store.weight.cpu()[group.stored]
         kept = weight[: group.share]
-        return picks, kept * (weight.sum() / kept.sum()) if float(kept.sum()) > 0 else None
+        if not float(kept.sum()) > 0:  # a fit may leave the first picks without weight
+            kept = torch.ones_like(kept)
+        return picks, kept * (weight.sum() / kept.sum())
 
     def _keep_when_shrinking(self, new_size: int) -> Tensor:
         store = self.store
@@ -250,7 +266,8 @@ class ConsolidatingBuffer(Buffer):
         by_rank = store.extra["rank"][: store.size].cpu().argsort()
         none = torch.empty(0, dtype=torch.int64)
         groups = [
-            _Group(by_rank[keys[by_rank] == key], none) for key in torch.unique(keys).tolist()
+            _Group(by_rank[keys[by_rank] == key], none, key=key)
+            for key in torch.unique(keys).tolist()
         ]
         shares = fair_shares(new_size, [len(group) for group in groups])
         kept: list[Tensor] = []
@@ -260,13 +277,20 @@ class ConsolidatingBuffer(Buffer):
             kept.append(group.stored[picks])
             if weight is not None:
                 store.weight[kept[-1].to(store.device)] = weight.to(store.weight)
+        self._reduced.update(_given_up(groups))
         return torch.cat(kept).sort().values
 
     def _rule_state(self) -> dict[str, Any]:
-        return {"quota": self.quota}
+        return {"quota": self.quota, "reduced": sorted(self._reduced)}
 
     def _load_rule_state(self, state: Mapping[str, Any]) -> None:
         if state["quota"] != self.quota:
             raise FormatError(
                 f"the saved buffer has quota={state['quota']!r}, this one quota={self.quota!r}"
             )
+        self._reduced = set(state.get("reduced", ()))
+
+
+def _given_up(groups: list[_Group]) -> list[int]:
+    """The keys of the groups that keep fewer rows than they have."""
+    return [g.key for g in groups if g.key is not None and g.share < len(g)]

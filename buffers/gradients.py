@@ -7,19 +7,22 @@ give. Gradients are those of the model in evaluation mode, and leave no trace in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from buffers.learner import LearnerProbe
-from buffers.signals import SignalSource, _converted
-from clcore import Cost, Probe
+from buffers.rows import count_passes, read_rows
+from buffers.signals import SignalSource
+from clcore import Probe
 from clcore.errors import ArgumentError
-from clcore.guard import guard
-from clcore.probe.grouped import GroupProducts, reciprocal_lengths, reduced
+from clcore.probe.closed_layers import linear_factors
+from clcore.probe.factors import Explicit, Factor
+from clcore.probe.grouped import GroupProducts, reciprocal_lengths, with_groups
 
 if TYPE_CHECKING:
     from buffers.incoming import Incoming
@@ -31,6 +34,10 @@ _FACTORS = {
     "projection": ["projected_gradients"],
     "last_layer": ["logit_gradients", "features"],
 }
+
+
+# Rows whose signals are computed in one pass; more are read and transformed some at a time.
+_TOGETHER = 1024
 
 
 class GradientSource:
@@ -75,13 +82,16 @@ class GradientSource:
         """
         probe = self._probe(memory, incoming)
         if probe is None or self.signal != "whole_network":
-            return self._of_signals(probe, memory, incoming, stored, new)
-        y, task = _labels(memory, incoming, stored, new)
+            rows = self._rows(probe, memory, incoming, stored, new)
+            products = rows[0] @ rows[0].T
+            if len(rows) > 1:
+                products *= (rows[1] @ rows[1].T).add_(1)
+            return products
         before = probe.cost
-        x = _samples(memory, incoming, stored, new, probe)
+        x, y, task = read_rows(memory, incoming, stored, new, probe)
         with _closed_forms():
             products = probe.gradient_products(x, y, task=task).float().cpu()
-        _count(memory, probe, before)
+        count_passes(memory, probe, before)
         SignalSource.check(products, "gradients")
         return products
 
@@ -105,48 +115,88 @@ class GradientSource:
             ArgumentError: There is no way to the gradients.
             SignalError: A gradient holds NaN or infinity.
         """
-        size = len(memory)
-        held = members < size
-        stored, pending = members[held], members[~held] - size
+        stored, offered, order = _places(members, new, len(memory))
         probe = self._probe(memory, incoming)
-        # As they are read: the stored rows first, then those of the batch, the single ones last.
-        order = torch.empty(len(new) + len(members), dtype=torch.int64)
-        order[: len(new)] = torch.arange(len(members), len(order))
-        order[len(new) :][held] = torch.arange(len(stored))
-        order[len(new) :][~held] = torch.arange(len(stored), len(members))
-        offered = torch.cat((pending, new))
         if probe is None or self.signal != "whole_network":
-            gram = self._of_signals(probe, memory, incoming, stored, offered)
-            return reduced(gram[order][:, order], len(new), sizes).cosines()
-        y, task = _labels(memory, incoming, stored, offered)
-        before = probe.cost
-        x = _samples(memory, incoming, stored, offered, probe)
-        there = order.to(x.device)
-        with _closed_forms():
-            found = probe.gradient_products_with_groups(
-                x.index_select(0, there), y[order], sizes, task=task[order]
-            )
-        _count(memory, probe, before)
-        found = GroupProducts(*(part.float().cpu() for part in found))
-        SignalSource.check(torch.cat((found.squares, found.group_squares)), "gradients")
+            rows = self._rows(probe, memory, incoming, stored, offered)
+            factors = _factors([values.index_select(0, order) for values in rows])
+            found = with_groups(factors, len(new), sizes)
+        else:
+            before = probe.cost
+            direct = len(offered) == len(new)  # then all that is to do is to put those first
+            x, y, task = read_rows(memory, incoming, stored, offered, probe, new_first=direct)
+            if not direct:
+                x, y, task = x.index_select(0, order.to(x.device)), y[order], task[order]
+            with _closed_forms():
+                found = probe.gradient_products_with_groups(x, y, sizes, task=task)
+            count_passes(memory, probe, before)
+            found = GroupProducts(*(part.float().cpu() for part in found))
+        if not math.isfinite(float(found.squares.sum() + found.group_squares.sum())):
+            SignalSource.check(torch.cat((found.squares, found.group_squares)), "gradients")
         return found.cosines()
 
-    def _of_signals(
+    def with_mean(
+        self, memory: Memory, incoming: Incoming, stored: Tensor, new: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute inner products among new rows, and with the mean of stored ones.
+
+        The mean gradient is taken as one, so that the cost grows with the stored rows and not with
+        their square; for few of them `products` is faster.
+
+        Args:
+            memory: The memory; what the passes cost is counted there.
+            incoming: The rows offered to it.
+            stored: Rows of the store, `[s]` int64, at least one.
+            new: Rows of the batch, `[m]` int64.
+
+        Returns:
+            `[m, m]` of the new rows; `[m]` of them with the mean gradient of the stored rows;
+            and `[]`, the squared length of that mean. On the CPU.
+
+        Raises:
+            ArgumentError: There is no way to the gradients.
+            SignalError: A gradient holds NaN or infinity.
+        """
+        probe, none = self._probe(memory, incoming), stored[:0]
+        if probe is None or self.signal != "whole_network":
+            rows = self._rows(probe, memory, incoming, stored, new)
+            held, mine = ([values[part] for values in rows] for part in _halves(len(stored)))
+            return _with_mean(held, mine)
+        before = probe.cost
+        x, y, task = read_rows(memory, incoming, stored, none, probe)
+        mean = probe.mean_gradient(x, y, task=task)
+        x, y, task = read_rows(memory, incoming, none, new, probe)
+        across = probe.gradient_products_with(x, y, mean, task=task).float().cpu()
+        with _closed_forms():
+            products = probe.gradient_products(x, y, task=task).float().cpu()
+        count_passes(memory, probe, before)
+        square = torch.stack([values.square().sum() for values in mean.values()]).sum().cpu()
+        for values in (products, across, square.view(1)):
+            SignalSource.check(values, "gradients")
+        return products, across, square
+
+    def _rows(
         self,
         probe: Probe | None,
         memory: Memory,
         incoming: Incoming,
         stored: Tensor,
         new: Tensor,
-    ) -> Tensor:
-        source = self.source if probe is None else SignalSource(probe)
+    ) -> list[Tensor]:
+        """Read gradients as rows, or two factors of them, the stored ones first."""
         names = _FACTORS["gradients" if probe is None else self.signal]
-        signals = source.read(names, memory, incoming, stored, new)
-        rows = [signals[name].flatten(1).float().cpu() for name in names]
-        products = rows[0] @ rows[0].T
-        if len(rows) > 1:
-            products *= (rows[1] @ rows[1].T).add_(1)
-        return products
+        few = len(stored) + len(new) <= _TOGETHER
+        if probe is None or not few or not incoming.columns.keys().isdisjoint(names):
+            source = self.source if probe is None else SignalSource(probe)
+            signals = source.read(names, memory, incoming, stored, new)
+        else:
+            before = probe.cost
+            x, y, task = read_rows(memory, incoming, stored, new, probe)
+            signals = probe.signals(names, x, labels=y, task=task)
+            count_passes(memory, probe, before)
+            for name in names:
+                SignalSource.check(signals[name], name)
+        return [signals[name].flatten(1).float().cpu() for name in names]
 
     def _probe(self, memory: Memory, incoming: Incoming) -> Probe | None:
         """Find the probe; None where the gradients are a column."""
@@ -191,39 +241,42 @@ def cosines(products: Tensor) -> Tensor:
     return (products * scale[:, None] * scale[None, :]).clamp_(-1, 1)
 
 
-def _labels(
-    memory: Memory, incoming: Incoming, stored: Tensor, new: Tensor
-) -> tuple[Tensor, Tensor]:
-    if len(stored) == 0:
-        return incoming.y[new], incoming.task[new]
-    meta = memory.store.meta.index_select(0, stored.to(memory.store.device)).cpu()
-    return torch.cat((meta[:, 0], incoming.y[new])), torch.cat((meta[:, 1], incoming.task[new]))
+def _places(members: Tensor, new: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Split the groups' rows into stored and offered ones.
+
+    Returns:
+        The stored rows; the offered ones, with the new ones last; and where each row lies among
+        these, the new ones first.
+    """
+    s, m = len(members), len(new)
+    order = torch.arange(-m, s)
+    order[:m] += s + m
+    held = members < size
+    if bool(held.all()):
+        return members, new, order
+    order[m:][held] = torch.arange(int(held.sum()))
+    order[m:][~held] = torch.arange(int(held.sum()), s)
+    return members[held], torch.cat((members[~held] - size, new)), order
 
 
-def _samples(
-    memory: Memory, incoming: Incoming, stored: Tensor, new: Tensor, probe: Probe
-) -> Tensor:
-    """Samples as the model wants them in evaluation, the stored rows first."""
-    evaluate = memory.eval_transform
-    # Only transforms, and data sets that are read, could touch the global random state.
-    plain = evaluate is incoming.evaluate is None and isinstance(incoming._read, Tensor)
-    with nullcontext() if plain else guard():
-        parts = []
-        if len(stored):
-            assert memory.store.x is not None
-            x = memory.store.x.index_select(0, stored.to(memory.store.device))
-            parts.append(x if evaluate is None else evaluate(x))
-        if len(new):
-            x = incoming.inputs(new)
-            given = incoming.evaluate is None and evaluate is not None
-            parts.append(evaluate(x) if given and evaluate is not None else x)
-    if probe.transform is None:
-        parts = [_converted(memory, x) if x.dtype == torch.uint8 else x for x in parts]
-    device = probe.device
-    return torch.cat([x.to(device) for x in parts])
+def _factors(rows: list[Tensor]) -> list[Factor]:
+    """Gradients, or those of a last layer: `[errors, features]`."""
+    if len(rows) == 1:
+        return [Explicit(rows[0])]
+    return list(linear_factors(rows[1], rows[0]).values())
 
 
-def _count(memory: Memory, probe: Probe, before: Cost) -> None:
-    """Count the passes; the seconds are counted by `add` already."""
-    spent = probe.cost - before
-    memory.spend(Cost(0.0, spent.forward_passes, spent.backward_passes))
+def _halves(size: int) -> tuple[slice, slice]:
+    return slice(size), slice(size, None)
+
+
+def _with_mean(held: list[Tensor], mine: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Multiply rows among each other and with the mean of others; see `_factors`."""
+    if len(held) == 1:
+        mean = held[0].mean(0)
+        return mine[0] @ mine[0].T, mine[0] @ mean, mean @ mean
+    (errors, features), (my_errors, my_features) = held, mine
+    weight, bias = errors.T @ features / len(errors), errors.mean(0)
+    products = (my_errors @ my_errors.T) * (my_features @ my_features.T).add_(1)
+    across = ((my_errors @ weight) * my_features).sum(1) + my_errors @ bias
+    return products, across, weight.square().sum() + bias.square().sum()

@@ -141,6 +141,11 @@ class GreedyCoresetBuffer(SelectorBuffer):
         """Whether the weights are kept."""
         return self.streaming or self.preset == "paper"
 
+    @property
+    def ranks_the_whole(self) -> bool:
+        """Only in a stream: to rank rows that all stay takes as long as a choice of them all."""
+        return self.streaming
+
     def slot_numbers(self) -> Tensor:
         """The slot of each exemplar, `[len]` int64, on the CPU; 0 is the oldest.
 
@@ -153,6 +158,16 @@ class GreedyCoresetBuffer(SelectorBuffer):
             return torch.empty(0, dtype=torch.int64)
         starts = torch.tensor([first for first, _ in self._slots])
         return torch.searchsorted(starts, self.store.born.cpu().contiguous(), right=True) - 1
+
+    def slot_chunks(self) -> Tensor:
+        """How many chunks each slot stands for, oldest first, `[slots]` int64, on the CPU.
+
+        Raises:
+            ArgumentError: The buffer was made without `streaming`.
+        """
+        if not self.streaming:
+            raise ArgumentError("slot_chunks: a buffer with streaming=True has slots")
+        return torch.tensor([chunks for _, chunks in self._slots], dtype=torch.int64)
 
     def choose(self, pool: Pool, k: int) -> Coreset:
         """Ask the selector; see `ConsolidatingBuffer.choose`."""

@@ -225,6 +225,7 @@ class _Greedy:
         holders: The row in each slot, numbered as `GradientSource` does.
         scores: Its score.
         row_scores: The score of each offered row; 0 for those not stored.
+        changed: Whether any offered row was given a slot.
     """
 
     def __init__(self, buffer: GSSBuffer, incoming: Incoming) -> None:
@@ -234,6 +235,7 @@ class _Greedy:
         held = store.extra.get("score")
         self.scores = torch.empty(0) if held is None else held[: store.size].cpu().clone()
         self.row_scores = torch.zeros(len(incoming))
+        self.changed = False
 
     def run(self) -> None:
         """Take the rows as mini-batches; one that fills the memory is cut there."""
@@ -255,6 +257,8 @@ class _Greedy:
     def slots(self) -> Tensor:
         """Return the slot of each offered row, -1 for those not stored."""
         slots = torch.full((len(self.incoming),), -1)
+        if not self.changed:
+            return slots
         taken = torch.nonzero(self.holders >= self.size).view(-1)
         slots[self.holders[taken] - self.size] = taken
         return slots
@@ -276,6 +280,7 @@ class _Greedy:
         self.holders = torch.cat((self.holders, rows + self.size))
         self.scores = torch.cat((self.scores, scores))
         self.row_scores[rows] = scores
+        self.changed = True
 
     def _replace(self, rows: Tensor, scores: Tensor, batch: float) -> None:
         buffer = self.buffer
@@ -292,6 +297,7 @@ class _Greedy:
         luck = torch.rand(len(able), dtype=torch.float64, generator=buffer.generator)
         wins = luck < chance
         slots, entering = victims[wins], able[wins]
+        self.changed = self.changed or len(slots) > 0
         self.holders[slots] = rows[entering] + self.size
         self.scores[slots] = scores[entering]
         self.row_scores[rows[entering]] = scores[entering]

@@ -38,8 +38,8 @@ Differs from the released code:
 - The mean over p leaves b itself out, which changes the diversity by a factor near 1 and a
   constant.
 
-With `preset="reference"` (or `affinity="memory"`) each batch costs passes over all M exemplars and
-(M + b)² inner products; the default is made for large memories.
+With `preset="reference"` (or `affinity="memory"`) each batch costs one pass over all M exemplars,
+of which only the mean gradient is needed; the default is made for large memories.
 
 Expected: kept by score alone (`class_balanced=False`), the candidates of a task can come from very
 few classes, since those most like the past all score highest; even shares are then much better.
@@ -67,7 +67,7 @@ from buffers.base import Buffer
 from buffers.experiences import Experiences, experience_number
 from buffers.gradients import GradientSource, Signal
 from buffers.incoming import Incoming, Transform
-from buffers.ocs_scores import ocs_scores
+from buffers.ocs_scores import ocs_scores, ocs_scores_with_mean
 from buffers.retrieval.uniform import distinct
 from buffers.signals import SignalSource
 from buffers.store import ExemplarStore
@@ -78,6 +78,9 @@ from clcore.errors import ArgumentError
 
 Affinity = Literal["batch", "memory"]
 Preset = Literal["paper", "reference"]
+
+# Exemplars up to which a matrix of inner products is no dearer than a mean gradient.
+_FEW = 100
 
 
 class OCSBuffer(Buffer):
@@ -173,6 +176,9 @@ class OCSBuffer(Buffer):
         if unopened:  # a budget in bytes, and no row yet
             self._store = ExemplarStore(1, self.device)
         try:
+            if len(coreset) > _FEW:
+                found = self.gradients.with_mean(self, incoming, coreset, rows)
+                return ocs_scores_with_mean(*found, self.tau)
             products = self.gradients.products(self, incoming, coreset, rows)
         finally:
             if unopened:
@@ -223,7 +229,7 @@ class OCSBuffer(Buffer):
         scores = torch.zeros(len(incoming), dtype=torch.float64)
         candidates = torch.zeros(len(incoming), dtype=torch.bool)
         held, tasks = self._tasks(incoming)
-        for task in torch.unique(tasks).tolist():
+        for task in sorted(set(tasks.tolist())):
             past = torch.nonzero(held != task).view(-1)
             for rows in torch.split(torch.nonzero(tasks == task).view(-1), self.batch_size):
                 coreset = past
@@ -278,8 +284,8 @@ class OCSBuffer(Buffer):
         task, other = tasks.numpy(), 1 - candidate.numpy()
         order: NDArray[np.int64] = np.lexsort((-score.numpy(), other))
         if self.class_balanced:
-            _, group = np.unique(np.stack((task, classes.numpy())), axis=1, return_inverse=True)
-            order = order[np.lexsort((_places(group.reshape(-1), order)[order], other[order]))]
+            group = task * (int(classes.max()) + 1) + classes.numpy()
+            order = order[np.lexsort((_places(group, order)[order], other[order]))]
         return np.lexsort((task, _places(task, order), other))
 
     def _keep_when_shrinking(self, new_size: int) -> Tensor:

@@ -27,11 +27,31 @@ def ocs_scores(products: Tensor, coreset: int, tau: float) -> Tensor:
         `[m]` float64: similarity + diversity + tau · affinity.
     """
     exact = products.double()
-    batch = exact[coreset:, coreset:]
-    scores = minibatch_similarity(batch) + sample_diversity(batch)
+    scores = _without_affinity(exact[coreset:, coreset:])
     if coreset:
         scores += tau * coreset_affinity(exact, coreset)
     return scores
+
+
+def ocs_scores_with_mean(products: Tensor, across: Tensor, square: Tensor, tau: float) -> Tensor:
+    """Score the rows of a stream batch where only the mean gradient of the coreset is known.
+
+    Args:
+        products: `[m, m]`, of the rows of the batch.
+        across: `[m]`, of them with the mean gradient of the coreset.
+        square: `[]`, squared length of that mean.
+        tau: Weight of the affinity.
+
+    Returns:
+        `[m]` float64, as `ocs_scores`.
+    """
+    exact = products.double()
+    affinity = _ratio(across.double(), exact.diagonal(), square.double())
+    return _without_affinity(exact) + tau * affinity
+
+
+def _without_affinity(products: Tensor) -> Tensor:
+    return minibatch_similarity(products) + sample_diversity(products)
 
 
 def minibatch_similarity(products: Tensor) -> Tensor:

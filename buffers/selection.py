@@ -12,7 +12,8 @@ exemplars, these take over the weight of the others.
 
 Defaults: `quota="class"`, and every class that has new rows or must give some up chooses again
 (`reselect="all"`), with features of the current model. `reselect="new"` costs no pass over the
-memory: the other classes keep their first exemplars.
+memory: the other classes keep their first exemplars (if the selector is not greedy, once they have
+chosen: what was kept as a whole is in no order).
 
 Expected: see `docs/benchmarks.md` for those that the suites run.
 """
@@ -103,9 +104,14 @@ class SelectorBuffer(ConsolidatingBuffer):
         """Whether the selector defines weights."""
         return self.selector.weighted
 
+    @property
+    def ranks_the_whole(self) -> bool:
+        """Whether the selector's picks are in an order of which every prefix is a choice."""
+        return self.selector.greedy
+
     def choose(self, pool: Pool, k: int) -> Coreset:
         """Ask the selector; see `ConsolidatingBuffer.choose`."""
-        if k == len(pool) and not self.selector.greedy:
+        if k == len(pool) and not self.ranks_the_whole:
             # All stay, and their order says nothing about which to drop first.
             return Coreset.of(torch.arange(k), weights=pool.weights)
         return self.selector.select(pool, k, generator=self.generator)

@@ -13,7 +13,11 @@ from benchmarks.commands.sentences import one_sentence
 
 def speed(
     group: Annotated[
-        str, typer.Argument(help="What to measure: buffers, or engine for the selection engine.")
+        str,
+        typer.Argument(
+            help="What to measure: buffers, gradient-buffers for those that look at gradients, or "
+            "engine for the selection engine."
+        ),
     ] = "buffers",
     out: Annotated[Path | None, typer.Option(help="JSON file for the figures.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Leave out what takes minutes.")] = False,

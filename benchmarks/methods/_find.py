@@ -67,6 +67,8 @@ def _of_selector(selector: str) -> Method:
     class Chosen(Method):
         name = selector
         title = f"The selector {selector!r} chooses again after each experience, by class."
+        helps = "see [Selectors](selectors.md)"
+        checked = "see the selector"
 
         def build_buffer(
             self, memory_size: int, *, seed: int, probe: Probe | None = None

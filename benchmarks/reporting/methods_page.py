@@ -6,6 +6,7 @@ The words stand in the method's own file; every number comes from runs.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,11 @@ def methods_table(several: Sequence[Results]) -> str:
 
     Returns:
         Markdown: one line a method, with its final accuracy in each suite and with the time of its
-        runs (training and selection) over that of a reservoir's, the median over the suites.
+        runs (training and selection) over that of a reservoir's, the median over the suites. What
+        was measured beyond the methods with a file of their own (selectors, `+nem`) comes last.
 
     Raises:
-        ArgumentError: No results are given, or two runs are of one suite.
+        ArgumentError: No results are given, a run has none, or two runs are of one suite.
     """
     if not several:
         raise ArgumentError("runs: at least one finished run is needed")
@@ -50,11 +52,15 @@ def methods_table(several: Sequence[Results]) -> str:
     columns = [_column(results) for results in several]
     heads = ["method", "when it helps", "time", "checked against", *(c.head for c in columns)]
     lines = ["| " + " | ".join(heads) + " |", "|---|---|---:|---|" + "---:|" * len(columns)]
-    for name in methods.REGISTRY.names():
-        method = methods.REGISTRY.create(name)
-        shares = sorted(column.shares[name] for column in columns if name in column.shares)
-        time = f"{shares[len(shares) // 2]:.1f}×" if shares else NOTHING
-        cells = [f"`{name}`", method.helps, time, method.checked]
+    known = methods.REGISTRY.names()
+    for name in [*known, *sorted({label for c in columns for label in c.cells}.difference(known))]:
+        method = methods.find(name)
+        shares = [column.shares[name] for column in columns if name in column.shares]
+        time = f"{statistics.median(shares):.1f}×" if shares else NOTHING
+        helps = method.helps
+        if method.nearest_mean:
+            helps = f"as `{method.name}`, classified by the nearest mean of its exemplars"
+        cells = [f"`{name}`", helps, time, method.checked]
         cells += [column.cells.get(name, NOTHING) for column in columns]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -87,13 +93,16 @@ def write_table(page: Path, table: str) -> None:
 
 
 def _column(results: Results) -> _Column:
+    if not results.runs:
+        raise ArgumentError(f"runs: the one of {results.suite} holds no result yet")
     summaries = aggregate(results.runs)
     sizes = sorted({summary.memory_size for summary in summaries} - {0})
     size = sizes[0] if sizes else 0
     shown = [summary for summary in summaries if summary.memory_size in (0, size)]
     marked = best_of(shown)
     fewest = min(len(summary.seeds) for summary in shown)
-    seeds = f", {fewest} seeds" if fewest < SEEDS_FOR_A_WINNER else ""
+    few = f", {fewest} seed" + ("s" if fewest > 1 else "")
+    seeds = few if fewest < SEEDS_FOR_A_WINNER else ""
     baseline = next((s for s in shown if s.method == "reservoir"), None)
     cells, shares = {}, {}
     for summary in shown:

@@ -54,9 +54,14 @@ def build_scenario(suite: Suite, seed: int) -> Scenario:
     return result
 
 
+def _is_by_seed(value: dict[str, Any]) -> bool:
+    values = value.get(BY_SEED)
+    return len(value) == 1 and isinstance(values, list | tuple) and bool(values)
+
+
 def _for_seed(value: Any, seed: int) -> Any:
     """The value of an option for one seed: `{"by_seed": [a, b]}` gives a, b, a, b, … in turn."""
-    if isinstance(value, dict) and set(value) == {BY_SEED}:
+    if isinstance(value, dict):
         return value[BY_SEED][seed % len(value[BY_SEED])]
     return value
 
@@ -94,7 +99,7 @@ def _steps(suite: Suite) -> list[tuple[str, Callable[..., Scenario], dict[str, A
         function = getattr(scenarios, name.replace("-", "_"))
         allowed = list(inspect.signature(function).parameters)[1:]
         for option, value in options.items():
-            if isinstance(value, dict) and (set(value) != {BY_SEED} or not value[BY_SEED]):
+            if isinstance(value, dict) and not _is_by_seed(value):
                 raise ArgumentError(
                     f"scenario.{name}.{option}: got {value!r}; a value is needed, or "
                     f'{{"{BY_SEED}": [...]}} for one that changes from seed to seed'

@@ -170,6 +170,8 @@ class BatchLearner(Learner):
         for group in self.strategy.optimizer.param_groups:
             group["lr"] = rate
         for part in self.parts[experience]:
+            if self.suite.renew_optimizer:
+                self.strategy.optimizer.state.clear()
             self.strategy.train(part)
         self.plugin.count_beside()
 
@@ -262,6 +264,8 @@ class StreamLearner(Learner):
 
     def train(self, experience: int, monitor: Monitor) -> None:
         """Observe each mini-batch once."""
+        if self.suite.renew_optimizer:
+            self.learner.optimizer.state.clear()
         x = torch.cat([part.train_x for part in self.parts[experience]])
         y = torch.cat([part.train_y for part in self.parts[experience]])
         task = torch.cat([part.train_task for part in self.parts[experience]])

@@ -62,6 +62,14 @@ def cells_of(suite: Suite) -> list[Cell]:
                 f"experience, but {suite.name} is an online stream without such ends; use a "
                 "streaming memory such as 'reservoir'"
             )
+        if (
+            suite.training == "online"
+            and type(method).build_plugin is not methods.Method.build_plugin
+        ):
+            raise ArgumentError(
+                f"methods: {method.label!r} has a training step of its own, which there is for "
+                f"batch training only, but {suite.name} is an online stream"
+            )
     cells = []
     for seed in suite.seeds:
         cells += [Cell(m.label, 0, seed) for m in found if not m.has_memory]

@@ -24,7 +24,9 @@ def plugin_of(method: Method, buffer: Buffer, suite: Suite, fast: FastStream) ->
     """
     update = update_of(method, suite)
     if suite.replay == "whole-memory":
-        return BilevelReplay(buffer, suite.beta, update=update, fast=fast)
+        return BilevelReplay(
+            buffer, suite.beta, groups=suite.replay_groups, update=update, fast=fast
+        )
     if suite.memory_epochs:
         return RainbowMemory(
             buffer,

@@ -1,11 +1,12 @@
 """Scenarios: how a data set comes to the learner, one file each.
 
 `split`, `blurry`, `permuted` and `rotated` make a scenario of a data set; `sampled`, `imbalanced`,
-`long_tailed`, `thinned`, `noisy` and, last, `online` make another one of a scenario.
+`long_tailed`, `thinned`, `noisy` and, last, `online` or `chunked` make another one of a scenario.
 """
 
 from benchmarks.scenarios._base import Experience, Normalise, Rows, RowTransform, Scenario
 from benchmarks.scenarios.blurry import blurry
+from benchmarks.scenarios.chunked import chunked
 from benchmarks.scenarios.imbalanced import imbalanced, long_tailed, thinned
 from benchmarks.scenarios.noisy import noisy
 from benchmarks.scenarios.online import online
@@ -21,6 +22,7 @@ __all__ = [
     "Rows",
     "Scenario",
     "blurry",
+    "chunked",
     "imbalanced",
     "long_tailed",
     "noisy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -18,6 +18,18 @@ FIXED = ("name", "version", "title", "kind", "published", "sources")
 
 CHOICE = ("methods", "memory_sizes", "seeds")
 """Fields that say which cells are run; they don't change what a cell computes."""
+
+_BATCH_ONLY = (
+    "augmentation",
+    "memory_epochs",
+    "passes",
+    "rate_decay",
+    "replay",
+    "replay_groups",
+    "selection_batch_size",
+    "selection_epochs",
+)
+"""Fields that an `OnlineLearner` has no use for."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +79,14 @@ class Suite:
         passes: Steps on each mini-batch of the stream, one after the other.
         replay: How a memory is trained with: `"joint"`: one step on mini-batch and exemplars
             together; `"separate"`: a step on each in turn (GSS); `"whole-memory"`: the loss of the
-            whole memory, a mean for each experience, is added `beta` times (Borsos et al. 2020).
+            whole memory, a mean for each of `replay_groups`, is added `beta` times (Borsos et al.
+            2020).
+        replay_groups: `"task"`: each experience; `"memory"`: one mean; `"slot"`: each slot of a
+            memory that has slots, times the chunks that it stands for, one mean for others (see
+            `strategies.BilevelReplay`).
         beta: See `replay`.
+        renew_optimizer: Whether the optimiser forgets what it knows of earlier steps (Adam's
+            moments, momentum) before each experience or part of one.
         memory_epochs: Epochs on the memory alone after each experience, with rates, output layer
             and optimiser as in rainbow memory (`strategies.RainbowMemory`); 0 for none.
         selection_batch_size: Rows of the stream in a step of methods that train on the best part of
@@ -90,7 +108,8 @@ class Suite:
         sources: Where each setting comes from.
 
     Raises:
-        ArgumentError: No method, no seed, a size or a seed that is given twice or out of range.
+        ArgumentError: No method, no seed, a size or a seed that is given twice or out of range, or
+            settings that don't go together.
     """
 
     name: str
@@ -115,7 +134,9 @@ class Suite:
     rate_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     passes: Positive = 1
     replay: Literal["joint", "separate", "whole-memory"] = "joint"
+    replay_groups: Literal["task", "memory", "slot"] = "task"
     beta: Annotated[float, Field(ge=0.0)] = 1.0
+    renew_optimizer: bool = False
     memory_epochs: Annotated[int, Field(ge=0)] = 0
     selection_batch_size: Positive | None = None
     selection_epochs: Positive | None = None
@@ -144,6 +165,21 @@ class Suite:
         for seed in self.seeds:
             if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
                 raise ArgumentError(f"seeds: got {seed!r}; whole numbers from 0 are allowed")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """Refuse settings that would be without effect beside others."""
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
+            raise ArgumentError("nesterov: SGD with a momentum above 0 is needed")
+        if self.training != "online":
+            return
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if entry.name in _BATCH_ONLY and value != entry.default:
+                raise ArgumentError(
+                    f"{entry.name}: got {value!r}, which online training doesn't know; leave it "
+                    f"at {entry.default!r} or set training=batch"
+                )
 
     def rate(self, memory_size: int) -> float:
         """The learning rate for a memory size (0: without memory).

@@ -20,7 +20,7 @@ from buffers.retrieval import Retrieval
 from buffers.retrieval._drawing import require, shown, timed, untouched_on_error
 from buffers.retrieval.uniform import distinct
 from clcore import Cost, Probe
-from clcore.checks import whole_number
+from clcore.checks import require_finite, whole_number
 from clcore.probe.calling import Loss as LossFunction
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Loss(Retrieval):
 
         Raises:
             ArgumentError: The context lacks the model.
+            SignalError: A loss is NaN or infinite.
         """
         require("loss", context, "model")
         if len(memory) <= n:
@@ -68,5 +69,6 @@ class Loss(Retrieval):
             exemplars = shown(memory, rows, probe.device)
             task = None if context.get("task") is None else exemplars.task
             losses = probe.losses(exemplars.x, exemplars.y, task=task)
+            require_finite("losses", losses)
             memory.spend(Cost(0.0, len(rows)))
             return rows[losses.argsort(descending=True, stable=True)[:n].cpu()]

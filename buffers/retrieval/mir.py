@@ -16,7 +16,8 @@ The gradient is taken in the mode in which the model is (training, as the coming
 losses before and after are taken in evaluation mode, so dropout doesn't drown the difference and
 BatchNorm compares the same statistics. The model itself is never changed: the stepped parameters
 stand in for its own in a functional call. Gradients, modes, BatchNorm statistics and global random
-states are found again as they were.
+states are found again as they were. For a batch of one row BatchNorm is in evaluation mode
+throughout: one row by itself has no statistics.
 
 Differences from reference codes: the authors' code and online-continual-learning score in training
 mode, on a deep copy of the model. The authors' leaves exemplars of the current task out of the
@@ -44,7 +45,7 @@ from buffers.retrieval import Retrieval
 from buffers.retrieval._drawing import require, shown, timed, untouched_on_error
 from buffers.retrieval.uniform import distinct
 from clcore import Cost
-from clcore.checks import whole_number
+from clcore.checks import require_finite, whole_number
 from clcore.errors import ArgumentError
 from clcore.guard import guard
 from clcore.probe.calling import Loss, call_model, sample_losses, unreduced
@@ -89,6 +90,7 @@ class Mir(Retrieval):
 
         Raises:
             ArgumentError: The context lacks the model, the optimizer or the batch.
+            SignalError: An exemplar's loss before the virtual step is NaN or infinite.
         """
         require("mir", context, "model", "optimizer", "x", "y")
         if len(memory) <= n:
@@ -115,7 +117,9 @@ class Mir(Retrieval):
                     loss, torch.func.functional_call(called, virtual, arguments), exemplars.y
                 )
         memory.spend(Cost(0.0, len(y) + 2 * len(rows), len(y)))
-        return after - before
+        require_finite("losses", before)
+        # A step so long that a loss is no number any more hurts as much as one can.
+        return after.nan_to_num(torch.inf, torch.inf) - before
 
 
 class _Called(nn.Module):
@@ -138,9 +142,15 @@ def _virtual_step(
     moving = {n: p for n, p in called.named_parameters() if p.requires_grad and id(p) in rates}
     if not moving:
         raise ArgumentError("optimizer: it holds none of the model's parameters that are learned")
+    if len(x) == 1:  # the coming step has exemplars beside it, this one has not
+        for module in called.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
     with torch.enable_grad():
         batch_loss = sample_losses(loss, called(x, task), y).mean()
-        slopes = torch.autograd.grad(batch_loss, list(moving.values()), allow_unused=True)
+        slopes: tuple[Tensor | None, ...] = (None,) * len(moving)
+        if batch_loss.requires_grad:  # else nothing learned has a part in it, and nothing moves
+            slopes = torch.autograd.grad(batch_loss, list(moving.values()), allow_unused=True)
     return {
         name: (p if slope is None else p - rates[id(p)] * slope).detach()
         for (name, p), slope in zip(moving.items(), slopes, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -18,11 +19,51 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Forward = Callable[[nn.Module, Tensor, Tensor | None], Tensor]
 
 
+# Where a model takes functions of others, it may run code that is not torch's.
+_OWN_CODE = "torch.nn.modules."
+_OTHERS_CODE = "torch.nn.modules.transformer"
+
+
+def runs_torch_alone(model: nn.Module) -> bool:
+    """Say whether it is sure that a model runs torch's code alone, its layers and no hooks."""
+    if torch.nn.modules.module._has_any_global_hook():
+        return False
+    for module in model.modules():
+        kind = type(module).__module__
+        if not kind.startswith(_OWN_CODE) or kind == _OTHERS_CODE or "forward" in module.__dict__:
+            return False
+        if (
+            module._forward_hooks
+            or module._forward_pre_hooks
+            or module._backward_hooks
+            or module._backward_pre_hooks
+        ):
+            return False
+    return True
+
+
+# Reading a signature takes as long as a small layer; a method's is that of its function.
+_second: weakref.WeakKeyDictionary[Any, inspect.Parameter | None] = weakref.WeakKeyDictionary()
+
+
+def _second_argument(method: Callable[..., Any]) -> inspect.Parameter | None:
+    function = getattr(method, "__func__", None)
+    if function is None:
+        return _read_second_argument(method)
+    if function not in _second:
+        _second[function] = _read_second_argument(method)
+    return _second[function]
+
+
+def _read_second_argument(function: Callable[..., Any]) -> inspect.Parameter | None:
+    parameters = list(inspect.signature(function).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return positional[1] if len(positional) > 1 else None
+
+
 def call_model(model: nn.Module, x: Tensor, task: Tensor | None) -> Any:
     """Call a model, with tasks where its `forward` takes them."""
-    parameters = list(inspect.signature(model.forward).parameters.values())
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    second = positional[1] if len(positional) > 1 else None
+    second = _second_argument(model.forward)
     takes_task = second is not None and (second.default is second.empty or "task" in second.name)
     if task is not None and takes_task:
         return model(x, task)

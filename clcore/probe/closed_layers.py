@@ -56,12 +56,21 @@ def _plain(layer: nn.Module) -> bool:
     return True
 
 
-def _linear(_layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> dict[str, Factor]:
+def linear_factors(inputs: Tensor, deltas: Tensor) -> dict[str, Factor]:
+    """Make the factors of a linear layer; see `factors_of`.
+
+    Returns:
+        Those of `weight` and `bias`.
+    """
     n, o, d = len(inputs), deltas.shape[-1], inputs.shape[-1]
     left, right = deltas.reshape(n, -1, 1, o), inputs.reshape(n, -1, 1, d)
     call = _call(left, right)
     bias = left.squeeze(2).sum(1) if left.shape[1] != 1 else left.view(n, o)
     return {"weight": Outer((call,), n, (1, o, d)), "bias": Explicit(bias)}
+
+
+def _linear(_layer: nn.Linear, inputs: Tensor, deltas: Tensor) -> dict[str, Factor]:
+    return linear_factors(inputs, deltas)
 
 
 def _convolution(layer: Any, inputs: Tensor, deltas: Tensor) -> dict[str, Factor]:

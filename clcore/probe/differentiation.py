@@ -28,9 +28,9 @@ def _needs_a_batch(module: nn.Module) -> bool:
     return isinstance(module, kind) and module.running_mean is None
 
 
-def _held(model: nn.Module) -> tuple[list[nn.Parameter], list[bool]]:
-    parameters = list(model.parameters())
-    return parameters, [parameter.requires_grad for parameter in parameters]
+def _held(modules: Sequence[nn.Module]) -> tuple[list[nn.Parameter], list[bool]]:
+    own = [p for module in modules for p in module._parameters.values() if p is not None]
+    return own, [parameter.requires_grad for parameter in own]
 
 
 def _identical(mine: Sequence[Any], other: Sequence[Any]) -> bool:
@@ -73,17 +73,16 @@ class Differentiation:
         self.recording = Recording(self.parameters)
         self.mixed: dict[nn.Module, int] | None = None
         self._modules = list(runner.model.modules())
-        self._held = _held(runner.model)
+        self._held = _held(self._modules)
         self._known: dict[Any, dict[nn.Module, int]] = {}
 
     def fits(self) -> bool:
         """Say whether the model still has the modules and parameters that this was made for."""
-        model = self.runner.model
-        return (
-            _identical(self._modules, list(model.modules()))
-            and _identical(self._held[0], (now := _held(model))[0])
-            and self._held[1] == now[1]
-        )
+        modules = list(self.runner.model.modules())
+        if not _identical(self._modules, modules):
+            return False
+        parameters, wanted = _held(modules)
+        return _identical(self._held[0], parameters) and self._held[1] == wanted
 
     def rest(self) -> None:
         """Let go of the last batch and its graph."""

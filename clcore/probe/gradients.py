@@ -220,7 +220,8 @@ def _by_batch(runner: Runner, data: Data, work: Callable[..., Any]) -> list[Any]
     parts: list[Any] = []
     if len(data) == 0:
         return parts  # a tensor without rows still makes one batch, which no layer likes
-    with guard(runner.model, seed=0), torch.enable_grad():
+    alone = runner.draws_from_torch_alone(data.data)
+    with guard(runner.model, seed=0, torch_alone=alone), torch.enable_grad():
         runner.model.eval()
         for x, y, t in data.batches(runner):
             parts.append(work(x, y, t))

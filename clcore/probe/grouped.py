@@ -18,6 +18,8 @@ from clcore.probe.outer import Call, Outer, Patches, Rows
 
 _Run = tuple[int, int, int]
 """First sample, number of groups, samples a group."""
+_Plain = tuple[Tensor, Tensor, int]
+"""Output gradients `[n, o]`, inputs `[n, d]`, 1 if there is a bias."""
 
 
 class GroupProducts(NamedTuple):
@@ -40,11 +42,11 @@ class GroupProducts(NamedTuple):
 
         A cosine with an all-zero gradient is 0.
         """
-        groups = reciprocal_lengths(self.group_squares)
+        parts = (self.squares, self.group_squares, self.mean_square.view(1))
+        singles, groups, mean = reciprocal_lengths(torch.cat(parts)).split([len(p) for p in parts])
         scaled = self.products * groups
-        singles = scaled * reciprocal_lengths(self.squares).unsqueeze(1)
-        mean = scaled.mean(0) * reciprocal_lengths(self.mean_square)
-        return singles.clamp_(-1, 1), mean.clamp_(-1, 1)
+        of_mean = scaled.mean(0).mul_(mean)
+        return scaled.mul_(singles.unsqueeze(1)).clamp_(-1, 1), of_mean.clamp_(-1, 1)
 
 
 def reciprocal_lengths(squares: Tensor) -> Tensor:
@@ -107,7 +109,9 @@ def with_groups(factors: list[Factor], singles: int, sizes: list[int]) -> GroupP
     parts = [_plain_products(plain, singles, runs)] if plain else []
     parts += [_products(factor, singles, runs) for factor in others]
     products, squares, group_squares, mean_square = map(_total, zip(*parts, strict=True))
-    counts = torch.tensor(sizes, dtype=products.dtype, device=products.device)
+    counts: Tensor | int = runs[0][2]
+    if len(runs) > 1:
+        counts = torch.tensor(sizes, dtype=products.dtype, device=products.device)
     return GroupProducts(
         products / counts, squares, group_squares / counts**2, mean_square / singles**2
     )
@@ -125,41 +129,52 @@ def _products(factor: Factor, singles: int, runs: list[_Run]) -> GroupProducts:
     )
 
 
-def _plain_products(
-    layers: list[tuple[Tensor, Tensor, int]], singles: int, runs: list[_Run]
-) -> GroupProducts:
+def _plain_products(layers: list[_Plain], singles: int, runs: list[_Run]) -> GroupProducts:
     """The same for layers of which each gradient is one outer product, in fewer operations."""
-    own = _total([_pairs(left[:singles], right[:singles], b) for left, right, b in layers])
+    # One product of two matrices serves the samples among themselves and with all groups.
+    mine = [(left[:singles], right[:singles], bias) for left, right, bias in layers]
+    every = _summed(mine, layers)
     products, group_squares = [], []
     for first, count, size in runs:
         rows = slice(first, first + count * size)
-        cross, within = [], []
-        for left, right, bias in layers:
-            lefts, rights = left[rows], right[rows]
-            inputs = right[:singles] @ rights.T
-            cross.append((left[:singles] @ lefts.T).mul_(inputs.add_(bias) if bias else inputs))
-            within.append(_pairs(lefts.view(count, size, -1), rights.view(count, size, -1), bias))
-        products.append(_total(cross).view(singles, count, size).sum(2))
-        group_squares.append(_total(within).sum((1, 2)))
-    return GroupProducts(
-        torch.cat(products, 1), own.diagonal(), torch.cat(group_squares), own.sum()
-    )
+        products.append(every[:, rows].view(singles, count, size).sum(2))
+        shape = (count, size, -1)
+        held = [
+            (left[rows].view(shape), right[rows].view(shape), bias) for left, right, bias in layers
+        ]
+        group_squares.append(_summed(held, held).view(count, -1).sum(1))
+    own = every[:, :singles]
+    return GroupProducts(_joined(products), own.diagonal(), _joined(group_squares), own.sum())
 
 
-def _pairs(left: Tensor, right: Tensor, bias: int) -> Tensor:
-    inputs = right @ right.mT
-    return (left @ left.mT).mul_(inputs.add_(bias) if bias else inputs)
+def _summed(mine: list[_Plain], other: list[_Plain]) -> Tensor:
+    """Sum the inner products (left · left') (right · right' + bias) over layers."""
+    total: Tensor | None = None
+    for (left, right, bias), (left_there, right_there, _) in zip(mine, other, strict=True):
+        lefts, rights = left @ left_there.mT, right @ right_there.mT
+        if total is None:
+            total = torch.addcmul(lefts, lefts, rights) if bias else lefts.mul_(rights)
+            continue
+        total.addcmul_(lefts, rights)
+        if bias:
+            total.add_(lefts)
+    assert total is not None
+    return total
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
 
 
 def _plain_layers(
     factors: list[Factor],
-) -> tuple[list[tuple[Tensor, Tensor, int]], list[Factor]]:
+) -> tuple[list[_Plain], list[Factor]]:
     """Find the weights whose gradients are one outer product, each with its bias.
 
     Returns:
         `(left [n, o], right [n, d], 1 if there is a bias)` of each, and all other factors.
     """
-    plain: list[tuple[Tensor, Tensor, int]] = []
+    plain: list[_Plain] = []
     others: list[Factor] = []
     for factor in factors:
         if isinstance(factor, Outer) and factor.single:

@@ -99,12 +99,13 @@ class Pass:
     ) -> None:
         runner, row = self.runner, start
         data, targets, tasks = rows_from(start, data, targets, tasks)
-        with guard(runner.model, seed=0):
+        alone = runner.draws_from_torch_alone(data)
+        with guard(runner.model, seed=0, torch_alone=alone):
             runner.model.eval()
             waiting = iter(batches(data, runner.batch_size, targets, tasks))
             while True:
                 # Seeded by the row, so that a pass that goes on in the middle draws the same.
-                with guard(seed=row):
+                with guard(seed=row, torch_alone=alone):
                     batch = next(waiting, None)
                     if batch is None:
                         return

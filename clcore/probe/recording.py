@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +36,9 @@ class Parameters:
     named: dict[str, nn.Parameter]
     owners: dict[str, list[tuple[nn.Module, str]]]
 
+    @cached_property
     def layers(self) -> list[nn.Module]:
-        """Return the layers that hold one of them."""
+        """The layers that hold one of them."""
         return list({layer: None for owners in self.owners.values() for layer, _ in owners})
 
 
@@ -89,8 +91,7 @@ def _inside(
     return chosen
 
 
-@dataclass
-class _Call:
+class _Call(NamedTuple):
     """One call of a layer.
 
     Attributes:
@@ -133,7 +134,7 @@ class Recording:
         """Record the calls made inside."""
         handles: list[RemovableHandle] = []
         try:
-            for layer in self.parameters.layers():
+            for layer in self.parameters.layers:
                 if rule_of(layer) is not None:
                     # First of all hooks: another may put its own output in place of the layer's.
                     hook = layer.register_forward_hook(self._see, prepend=True, with_kwargs=True)
@@ -169,19 +170,19 @@ class Recording:
         """
         reasons: dict[str, str] = {}
         uses, nodes = _graph(losses)
+        found: dict[nn.Module, list[_Call]] = {}
+        for call in self.calls:
+            if call.edge is not None and call.edge.node in nodes:
+                found.setdefault(call.layer, []).append(call)
         for name, owners in self.parameters.owners.items():
-            layers = {layer for layer, _ in owners}
-            calls = [
-                call
-                for call in self.calls
-                if call.layer in layers and call.edge is not None and call.edge.node in nodes
-            ]
-            strange = [layer for layer in layers if rule_of(layer) is None]
-            odd = [call for call in calls if set(call.rows) != {rows}]
+            layers = {layer: None for layer, _ in owners}  # in order, unlike a set
+            calls = [call for layer in layers for call in found.get(layer, ())]
+            strange = [layer for layer in layers if layer not in found and rule_of(layer) is None]
+            odd = [call for call in calls if call.rows != (rows, rows)]
             if strange:
                 reasons[name] = f"{type(strange[0]).__name__} has no closed form"
-            elif layers & mixed.keys():
-                count = mixed[next(iter(layers & mixed.keys()))]
+            elif mixed and (several := layers.keys() & mixed.keys()):
+                count = mixed[next(iter(several))]
                 reasons[name] = f"called with {count} rows for 1 sample"
             elif odd:
                 reasons[name] = f"called with {odd[0].rows[0]} rows for {rows} samples"

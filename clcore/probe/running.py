@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from clcore.coreset import Cost
 from clcore.errors import ArgumentError
 from clcore.probe.boundary import Boundary
-from clcore.probe.calling import Forward, Loss, sample_losses
+from clcore.probe.calling import Forward, Loss, call_model, runs_torch_alone, sample_losses
 from clcore.probe.perturbation import Perturbation
 from clcore.probe.projection import Projection
 from clcore.probe.source import Batch
@@ -69,7 +69,11 @@ class Runner:
         """Where the signals are computed and lie."""
         if self.chosen_device is not None:
             return self.chosen_device
-        return next((p.device for p in self.model.parameters()), torch.device("cpu"))
+        for module in self.model.modules():
+            for parameter in module._parameters.values():
+                if parameter is not None:
+                    return parameter.device
+        return torch.device("cpu")
 
     def spend(self, forward: int, backward: int = 0) -> None:
         """Count samples sent forward and backward."""
@@ -78,8 +82,23 @@ class Runner:
     def placed(self, batch: Batch) -> Batch:
         """Bring a batch to the device."""
         x, labels, task = batch
-        moved = [None if column is None else column.to(self.device) for column in (labels, task)]
-        return x.to(self.device), moved[0], moved[1]
+        device = self.device
+        moved = [None if column is None else column.to(device) for column in (labels, task)]
+        return x.to(device), moved[0], moved[1]
+
+    def draws_from_torch_alone(self, data: Any) -> bool:
+        """Say whether it is sure that a pass over data draws no numbers but torch's.
+
+        Only where no code but torch's and clcore's own is run: what a model, a loss, a transform or
+        a data set of someone else's does can't be known.
+        """
+        return (
+            type(data) is Tensor
+            and self.transform is None
+            and self.cross_entropy
+            and self.forward is call_model
+            and runs_torch_alone(self.model)
+        )
 
     def transformed(self, x: Tensor) -> Tensor:
         """Return what goes into the model."""

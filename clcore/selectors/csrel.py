@@ -15,10 +15,11 @@ Defaults: both models are softmax regressions on the centred `features` with the
 (`_reducible`), λ = 3 for rows of mean squared length 1; nothing is random. λ says how sure of
 itself a model on few rows is, and how much noise the reference may learn by heart: with λ = 0.1
 it does. Features should not come from a network that was trained on these rows: there every loss
-is small already, and what is left to reduce is the odd rows. At most 100 rounds, so up to 100 picks are made one by one; `rounds=None` always does, and
-then fewer picks are the first of more. The first round's model is empty and knows all labels alike.
-No balance between labels; `balanced=True` gives every label an even share. Rows in `given` are part
-of S from the start. Labels are needed. The weights of the pool play no part, those of the picks are
+is small already, and what is left to reduce is the odd rows. At most 100 rounds, so up to 100
+picks are made one by one; `rounds=None` always does so, and then fewer picks are the first of more.
+The first round's model is empty and knows all labels alike. No balance between labels;
+`balanced=True` gives every label an even share. Rows in `given` are part of S from the start.
+Labels are needed. The weights of the pool play no part, those of the picks are
 1. `gains` are the reducible losses at their pick. The report says `reference_loss` and
 `coreset_loss`, the mean losses of the pool at the end. A pool with one label only has no loss to
 reduce: its rows are taken in their order. O(rounds · n d C) time; memory O(n d) and the square of

@@ -12,7 +12,8 @@ restarts of doubling length between 1 and 0.01 times.
 
 Differs from the authors' code: nothing is chosen by accuracy on test data (they report the best
 epoch of each experience); CutMix and AutoAugment belong to the stream's transforms and are not part
-of this plugin; the last batch of an epoch is kept.
+of this plugin; the last batch of an epoch is kept. (Is it a single row, of which BatchNorm has no
+statistics, and the network has BatchNorm, then it goes to the batch before.)
 """
 
 from __future__ import annotations
@@ -115,7 +116,10 @@ class RainbowMemory(Replay):
 
     def _epoch(self, strategy: Any) -> None:
         size = self.memory_batch_size or self.batch_size or strategy.train_mb_size
-        for rows in torch.split(torch.randperm(len(self.buffer)), size):
+        parts = list(torch.split(torch.randperm(len(self.buffer)), size))
+        if len(parts[-1]) == 1 < size and len(parts) > 1 and _normalises(strategy.model):
+            parts[-2:] = [torch.cat(parts[-2:])]
+        for rows in parts:
             self._step_on(strategy, self.buffer.read(rows))
 
     def _set_rate(self, strategy: Any, factor: float | None) -> None:
@@ -145,6 +149,10 @@ def _rate(name: str, value: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ArgumentError(f"{name}: got {value!r}; a positive number is needed")
     return float(value)
+
+
+def _normalises(model: nn.Module) -> bool:
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
 
 
 def _redraw_head(model: nn.Module) -> None:

@@ -48,6 +48,67 @@ def test_xavier_as_in_mammoth():
         assert not layer.bias.any()
 
 
+def test_batch_norm_comes_before_the_relu():
+    model = build_model(ModelSettings(hidden=(7, 5), batch_norm=True), (1, 4, 4), 3, seed=0)
+    assert [type(layer).__name__ for layer in model.features] == [
+        "Flatten", "Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d", "ReLU",
+    ]  # fmt: skip
+    hidden = model.features[:3](torch.rand(50, 1, 4, 4))
+    assert torch.allclose(hidden.mean(0), torch.zeros(7), atol=1e-6)
+
+
+@pytest.mark.parametrize("side", [16, 28])
+def test_conv_has_the_layers_asked_for(side):
+    model = build_model(ModelSettings("conv", (3, 4, 6), dropout=0.5), (2, side, side), 5, seed=0)
+    left = ((side - 4) // 2 - 4) // 2
+    shapes = [tuple(p.shape) for p in model.parameters() if p.ndim > 1]
+    assert shapes == [(3, 2, 5, 5), (4, 3, 5, 5), (6, 4 * left * left), (5, 6)]
+    dropped = [type(m).__name__ for m in model.modules() if "Dropout" in type(m).__name__]
+    assert dropped == ["Dropout2d", "Dropout2d", "Dropout"]
+    assert model(torch.zeros(2, 2, side, side)).shape == (2, 5)
+    plain = build_model(ModelSettings("conv", (3, 4, 6)), (2, side, side), 5, seed=0)
+    assert not [m for m in plain.modules() if "Dropout" in type(m).__name__]
+
+
+def test_the_conv_of_borsos():
+    model = build_model(ModelSettings("conv", (32, 64, 128)), (1, 28, 28), 10, seed=0)
+    assert sum(p.numel() for p in model.parameters()) == (
+        (25 + 1) * 32 + (25 * 32 + 1) * 64 + (64 * 4 * 4 + 1) * 128 + (128 + 1) * 10
+    )
+
+
+def test_the_reduced_resnet18_of_gem():
+    model = build_model(ModelSettings("resnet18", (20,)), (3, 32, 32), 10, seed=0)
+    assert [model.get_submodule(f"layer{i}")[0].conv1.out_channels for i in (1, 2, 3, 4)] == [
+        20, 40, 80, 160,
+    ]  # fmt: skip
+    assert model.conv1.kernel_size == (3, 3)
+    assert model.conv1.stride == (1, 1)
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert sum(p.numel() for p in model.parameters()) == 1_094_750
+    again = build_model(ModelSettings("resnet18", (20,)), (3, 32, 32), 10, seed=0)
+    other = build_model(ModelSettings("resnet18", (20,)), (3, 32, 32), 10, seed=1)
+    assert torch.equal(model.conv1.weight, again.conv1.weight)
+    assert not torch.equal(model.conv1.weight, other.conv1.weight)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "words"),
+    [
+        (ModelSettings("conv", (3, 4)), (1, 28, 28), r"model\.hidden: got \(3, 4\); conv needs"),
+        (ModelSettings("conv", (3, 4, 5)), (1, 8, 8), "conv needs images of at least 16 x 16"),
+        (ModelSettings("conv", (3, 4, 5)), (64,), "conv needs images of at least 16 x 16"),
+        (ModelSettings("conv", (3, 4, 5), batch_norm=True), (1, 28, 28), "conv has no such option"),
+        (ModelSettings("resnet18", (20, 40)), (3, 32, 32), "resnet18 needs one number"),
+        (ModelSettings("resnet18", (20,), dropout=0.5), (3, 32, 32), r"model\.dropout: got 0\.5"),
+        (ModelSettings("resnet18", (20,), batch_norm=True), (3, 32, 32), r"model\.batch_norm"),
+    ],
+)
+def test_settings_that_a_network_does_not_have_are_refused(model, shape, words):
+    with pytest.raises(ArgumentError, match=words):
+        build_model(model, shape, 10, seed=0)
+
+
 def test_unknown_model_suggests_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean mlp"):
         build_model(ModelSettings(name="mpl"), (1, 8, 8), 10, seed=0)

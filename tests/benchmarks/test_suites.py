@@ -1,6 +1,7 @@
 from dataclasses import fields, replace
 
 import pytest
+import torch
 
 from benchmarks import datasets, methods, suites
 from benchmarks.running.data import build_scenario, check_scenario
@@ -9,6 +10,7 @@ from benchmarks.suites import Suite
 from clcore.errors import ArgumentError, UnknownNameError
 
 NAMES = [
+    "borsos-imbalanced-stream",
     "borsos-permuted-mnist",
     "borsos-split-mnist",
     "gss-imbalanced",
@@ -66,6 +68,81 @@ def test_the_protocol_of_buzzega():
     assert suite.update == "iteration"
 
 
+def test_the_protocol_of_gss():
+    suite = suites.find("gss-split-mnist")
+    assert (suite.batch_size, suite.replay_batch_size) == (10, 10)
+    assert (suite.epochs, suite.passes, suite.replay) == (1, 3, "separate")
+    assert (suite.learning_rate, suite.momentum, suite.optimizer) == (0.05, 0.0, "sgd")
+    assert suite.model.hidden == (100, 100)
+    assert suite.scenario["sampled"] == {"samples": 1000}
+    assert suite.memory_sizes == (300, 400, 500)
+    assert {(p.method, p.memory_size): p.final_accuracy for p in suite.published}[
+        "gss-reference", 300
+    ] == 0.826
+    permuted, unequal = suites.find("gss-permuted-mnist"), suites.find("gss-imbalanced")
+    for other in (permuted, unequal):
+        assert other.memory_sizes == (300,)
+        for name in ("model", "passes", "replay", "learning_rate", "batch_size", "methods"):
+            assert getattr(other, name) == getattr(suite, name)
+    assert permuted.scenario["permuted"] == {"experiences": 10}
+    assert unequal.scenario["imbalanced"]["largest"] == 2000
+    # Each experience dominates once in five seeds.
+    assert unequal.scenario["imbalanced"]["dominant"] == {"by_seed": [0, 1, 2, 3, 4]}
+    assert unequal.seeds == (0, 1, 2, 3, 4)
+
+
+def test_the_protocol_of_rainbow_memory():
+    suite = suites.find("rm-blurry-mnist")
+    assert suite.scenario == {"blurry": {"classes_per_experience": 2, "minority": 0.1}}
+    assert (suite.model.hidden, suite.model.batch_norm) == ((400, 400), True)
+    assert (suite.batch_size, suite.replay_batch_size, suite.epochs) == (8, 8, 1)
+    assert (suite.learning_rate, suite.momentum, suite.nesterov) == (0.05, 0.9, True)
+    assert (suite.weight_decay, suite.memory_epochs) == (0.0001, 5)
+    assert (suite.augmentation, suite.normalise) == ("crop-flip", "dataset")
+    assert suite.memory_sizes == (500,)
+
+
+def test_the_protocol_of_borsos():
+    permuted, splits = suites.find("borsos-permuted-mnist"), suites.find("borsos-split-mnist")
+    for suite, beta in ((permuted, 0.01), (splits, 100.0)):
+        assert (suite.epochs, suite.batch_size, suite.memory_sizes) == (400, 256, (100,))
+        assert (suite.optimizer, suite.learning_rate) == ("adam", 0.0005)
+        assert (suite.replay, suite.beta, suite.update) == ("whole-memory", beta, "experience")
+        assert suite.scenario["sampled"] == {"samples": 1000}
+    assert (permuted.model.name, permuted.model.hidden) == ("mlp", (100, 100))
+    assert permuted.model.dropout == 0.2
+    assert (splits.model.name, splits.model.hidden) == ("conv", (32, 64, 128))
+    assert splits.model.dropout == 0.5
+
+
+def test_the_protocol_of_ocs():
+    suite = suites.find("ocs-rotated-mnist")
+    assert suite.scenario["rotated"] == {"experiences": 20}
+    assert (suite.batch_size, suite.replay_batch_size, suite.selection_batch_size) == (10, 10, 100)
+    # Ten passes over batches ten times as large: as many steps as the others make in one.
+    assert suite.selection_epochs == suite.selection_batch_size // suite.batch_size
+    assert (suite.learning_rate, suite.momentum, suite.rate_decay) == (0.005, 0.8, 0.75)
+    assert (suite.model.hidden, suite.model.dropout) == ((256, 256), 0.2)
+    unequal = suites.find("ocs-rotated-mnist-imbalanced")
+    assert unequal.scenario["thinned"] == {"keep": [0, 5], "ratio": 0.1}
+    assert unequal.rate_decay == 0.8
+
+
+def test_the_stream_of_borsos(monkeypatch):
+    suite = suites.find("borsos-imbalanced-stream")
+    assert (suite.epochs, suite.batch_size, suite.learning_rate) == (40, 256, 0.0005)
+    assert (suite.optimizer, suite.renew_optimizer, suite.beta) == ("adam", True, 10.0)
+    whole = replace(suite, scenario={k: v for k, v in suite.scenario.items() if k != "chunked"})
+    y = torch.arange(10).repeat(1100)
+    x = torch.zeros(len(y), 1, 2, 2, dtype=torch.uint8)
+    toy = datasets.ImageData.of("toy", datasets.Arrays(x, y, x[:10], y[:10]), tuple("0123456789"))
+    monkeypatch.setattr("benchmarks.running.data.load_data", lambda name: toy)
+    assert [len(e) for e in build_scenario(whole, 0)] == [200, 200, 200, 200, 2000]
+    stream = build_scenario(suite, 0)
+    assert [len(e) for e in stream] == [125] * 22
+    assert [e.parent for e in stream][:8] == [0, 0, 1, 1, 2, 3, 3, 4]
+
+
 def test_unknown_suite_suggests_the_nearest():
     with pytest.raises(UnknownNameError, match="did you mean split-digits"):
         suites.find("split-digit")
@@ -98,6 +175,11 @@ def test_united_keeps_the_order_and_drops_repeats():
         ({"methods": ("joint+nem",)}, ArgumentError, "keeps no exemplars"),
         ({"methods": ("k-means", "k_means")}, ArgumentError, "'k-means' is given more than once"),
         ({"training": "online"}, ArgumentError, "'herding' chooses its memory again"),
+        (
+            {"training": "online", "methods": ("ocs",)},
+            ArgumentError,
+            "'ocs' has a training step of its own",
+        ),
         ({"learning_rate": {50: 0.1}}, ArgumentError, r"--set learning_rate\.0=0\.1"),
     ],
 )
@@ -117,6 +199,14 @@ def test_what_cant_be_run_is_refused(changes, error, words):
         ({"seeds": (1, 1)}, "seeds: 1 is given more than once"),
         ({"seeds": (-1,)}, "seeds: got -1"),
         ({"methods": ()}, "methods: at least one"),
+        ({"nesterov": True}, "nesterov: SGD with a momentum above 0 is needed"),
+        ({"nesterov": True, "momentum": 0.9, "optimizer": "adam"}, "nesterov: SGD with"),
+        ({"training": "online", "passes": 3}, "passes: got 3, which online training doesn't"),
+        ({"training": "online", "replay": "separate"}, "replay: got 'separate', which online"),
+        ({"training": "online", "augmentation": "crop"}, "augmentation: got 'crop'"),
+        ({"training": "online", "memory_epochs": 2}, "memory_epochs: got 2"),
+        ({"training": "online", "rate_decay": 0.5}, "rate_decay: got 0.5"),
+        ({"training": "online", "selection_batch_size": 5}, "selection_batch_size: got 5"),
     ],
 )
 def test_wrong_choices_are_refused(changes, words):

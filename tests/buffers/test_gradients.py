@@ -95,6 +95,38 @@ def test_cosines_with_groups(signal, sizes):
     torch.testing.assert_close(mean.double(), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("signal", ["whole_network", "last_layer", "projection", "column"])
+def test_products_with_the_mean(signal):
+    columns = {"gradients": torch.randn(15, 9)} if signal == "column" else {}
+    given = {"gradients": torch.randn(5, 9)} if signal == "column" else {}
+    buffer, incoming = filled(**columns), offered(**given)
+    model = network()
+    probe = Probe(model, projection=Projection(dimensions=32))
+    source = GradientSource("whole_network" if given else signal, SignalSource(probe))
+    everything = source.products(buffer, incoming, STORED, NEW)
+    stored = len(STORED)
+    products, across, square = source.with_mean(buffer, incoming, STORED, NEW)
+    close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-6)
+    close(products, everything[stored:, stored:])
+    close(across, everything[stored:, :stored].mean(1))
+    close(square, everything[:stored, :stored].mean())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_a_mean_takes_any_model():
+    # Where layers have no closed form, the mean of the stored rows takes no pass for each.
+    model = nn.Sequential(nn.Linear(6, 7), nn.PReLU(), nn.Linear(7, 4))
+    buffer, incoming = filled(), offered()
+    source = GradientSource("whole_network", SignalSource(Probe(model, uncovered="per-sample")))
+    gradients = multiplied_out(model, *rows_of(buffer, incoming))
+    products, across, square = source.with_mean(buffer, incoming, STORED, NEW)
+    held, new = gradients[: len(STORED)].mean(0), gradients[len(STORED) :]
+    close = partial(torch.testing.assert_close, rtol=1e-4, atol=1e-6)
+    close(products.double(), new @ new.T)
+    close(across.double(), new @ held)
+    close(square.double(), held @ held)
+
+
 def test_a_column_comes_before_the_probe():
     class Loud(nn.Module):
         def forward(self, x):
@@ -206,6 +238,8 @@ def test_gradients_that_are_not_finite(signal):
         source.products(filled(), offered(), STORED, NEW)
     with pytest.raises(SignalError):
         source.against_groups(filled(), offered(), NEW, STORED, [2, 2])
+    with pytest.raises(SignalError):
+        source.with_mean(filled(), offered(), STORED, NEW)
 
 
 def test_cosines_of_zero_gradients_are_zero():

@@ -99,3 +99,17 @@ def test_several_models_and_nested_guards():
         two.eval()
     assert one.training
     assert two.training
+
+
+def test_torch_alone_leaves_the_other_generators_alone():
+    random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    torch.manual_seed(3)
+    first = draws()
+    second = draws()
+    random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    torch.manual_seed(3)
+    with guard(torch_alone=True):
+        assert draws() == first
+    assert draws() == (first[0], *second[1:])

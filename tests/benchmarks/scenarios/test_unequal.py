@@ -1,4 +1,4 @@
-"""Sampled, imbalanced, long-tailed, noisy: scenarios made from scenarios."""
+"""Sampled, imbalanced, long-tailed, thinned, noisy: scenarios made from scenarios."""
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from benchmarks.scenarios import (
     rotated,
     sampled,
     split,
+    thinned,
 )
 from clcore.errors import ArgumentError
 
@@ -70,6 +71,28 @@ def test_long_tail_may_shuffle_who_is_rare(data):
     }
     assert len(sizes) > 1
     assert {tuple(sorted(entry)) for entry in sizes} == {(4, 9, 19, 40)}
+
+
+def test_thinned_keeps_some_classes_whole(data):
+    scenario = permuted(data, 2)
+    thin = thinned(scenario, [1, 3], 0.1)
+    assert [e.class_counts for e in thin] == [{0: 4, 1: 40, 2: 4, 3: 40}] * 2
+    assert_tests_are_untouched(scenario, thin)
+    for old, new in zip(scenario, thin, strict=True):
+        assert new.train.transform is old.train.transform
+        rows = new.train.indices.tolist()
+        assert set(rows) < set(old.train.indices.tolist())
+        assert len(set(rows)) == len(rows)
+        place = {row: position for position, row in enumerate(old.train.indices.tolist())}
+        assert [place[row] for row in rows] == sorted(place[row] for row in rows)
+    assert [e.class_counts for e in thinned(split(data), [0], 0.0001)] == [
+        {0: 40, 1: 1},
+        {2: 1, 3: 1},
+    ]
+    assert [len(e) for e in thinned(split(data), [0], 1)] == [80, 80]
+    same, other = thinned(scenario, [1, 3], 0.1), thinned(scenario, [1, 3], 0.1, seed=1)
+    assert torch.equal(same.experiences[0].train.indices, thin.experiences[0].train.indices)
+    assert not torch.equal(other.experiences[0].train.indices, thin.experiences[0].train.indices)
 
 
 @pytest.mark.parametrize("among", ["experience", "scenario"])
@@ -147,6 +170,12 @@ def test_no_noise_changes_nothing(data):
         (long_tailed, {"class_order": "up"}, "'natural', 'shuffled'"),
         (long_tailed, {"class_order": [1, 2]}, "each of 0 to 3 once"),
         (long_tailed, {"largest": -1}, "largest must be"),
+        (thinned, {"keep": [4]}, r"keep is \[4\]; some of the classes 0 to 3 are needed"),
+        (thinned, {"keep": []}, r"keep is \[\]; some of"),
+        (thinned, {"keep": [-1]}, "keep: each class must be"),
+        (thinned, {"keep": [0], "ratio": 0}, "ratio is 0; allowed is above 0 to 1"),
+        (thinned, {"keep": [0], "ratio": 2}, "ratio is 2"),
+        (thinned, {"keep": [0], "seed": -1}, "seed must be"),
         (noisy, {"labels": 1.2}, "labels is 1.2"),
         (noisy, {"labels": "a"}, "labels must be a number"),
         (noisy, {"images": -1}, "images is -1"),
@@ -165,7 +194,7 @@ def test_a_single_class_has_no_wrong_label(data):
     assert len(noisy(split(data, 1), labels=0.1, among="scenario")) == 4
 
 
-@pytest.mark.parametrize("function", [imbalanced, long_tailed, noisy, online])
+@pytest.mark.parametrize("function", [imbalanced, long_tailed, thinned, noisy, online])
 def test_cutting_comes_last(data, function):
     with pytest.raises(ArgumentError, match="call online last"):
         function(online(split(data)))

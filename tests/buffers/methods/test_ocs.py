@@ -83,6 +83,20 @@ def test_scores_are_those_of_gradients_taken_one_by_one(m, s):
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("s", [100, 101, 130])  # from 101 on only the mean gradient is taken
+def test_scores_with_a_large_coreset(s):
+    model = network()
+    buffer = OCSBuffer(200, tau=3.0, affinity="memory", probe=Probe(model))
+    buffer.add(*batch(150, 1), 0)
+    x, y = batch(6, 2)
+    coreset = torch.randperm(150, generator=torch.Generator().manual_seed(3))[:s]
+    found = buffer.scores(Incoming(x, y, torch.ones_like(y), {}), torch.arange(6), coreset)
+    held = buffer.read(coreset)
+    theirs = gradients_by_hand(model, held.x, held.y)
+    wanted = scores_by_hand(gradients_by_hand(model, x, y), theirs, 3.0)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
 @settings(derandomize=True, deadline=None, max_examples=15)
 @given(st.integers(1, 8), st.integers(0, 5), st.integers(0, 10_000))
 def test_permuting_the_batch_permutes_the_scores(m, s, seed):

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from buffers import ReservoirBuffer, SelectorBuffer
+from buffers import GreedyCoresetBuffer, ReservoirBuffer, SelectorBuffer
 from clcore.errors import ArgumentError
 from strategies import BilevelReplay
 from strategies.continual.bilevel_replay import sum_of_means
@@ -60,6 +60,56 @@ def test_sum_of_means(data):
         expected += sum(weights[i] * float(losses[i]) for i in rows) / total if total else 0.0
     ours = sum_of_means(losses, torch.tensor(weights), torch.tensor(groups))
     assert float(ours) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("groups", ["memory", "slot"])
+@pytest.mark.parametrize("slots", [None, 1, 2])
+def test_the_means_of_a_stream_in_chunks(kit, groups, slots):
+    """A reservoir is one mean; a slot's mean counts as often as it stands for chunks."""
+    x, y = kit.images(60, 4)
+    if slots is None:
+        buffer = ReservoirBuffer(8, transform=kit.pipeline())
+    else:
+        buffer = GreedyCoresetBuffer(8, streaming=True, slots=slots, transform=kit.pipeline())
+    for start in range(0, 30, 10):  # in two slots: chunks 0 and 1 together, then chunk 2
+        buffer.add(x[start : start + 10], y[start : start + 10], start // 10)
+    drawn = buffer.all()
+    ours, theirs = kit.mlp(), kit.mlp()
+    optimizer = kit.sgd(theirs)
+    loss = nn.functional.cross_entropy(theirs((x[40:50].float() / 255 - 0.5) / 0.5), y[40:50])
+    held = nn.functional.cross_entropy(theirs(drawn.x), drawn.y, reduction="none")
+    apart = groups == "slot" and slots is not None
+    numbers = buffer.slot_numbers() if apart else torch.zeros(8, dtype=torch.int64)
+    chunks = {None: [1], 1: [3], 2: [2, 1]}[slots if apart else None]
+    assert int(numbers.max()) == len(chunks) - 1
+    for number, count in enumerate(chunks):
+        w = drawn.weight[numbers == number]
+        loss = loss + 0.3 * count * (w * held[numbers == number]).sum() / w.sum()
+    loss.backward()
+    optimizer.step()
+
+    plugin = BilevelReplay(buffer, beta=0.3, groups=groups)
+    strategy = kit.naive(ours, [plugin], optimizer=kit.sgd(ours), size=10)
+    from avalanche.benchmarks import benchmark_from_datasets
+
+    one = kit.dataset(x[40:50], y[40:50])
+    strategy.train(benchmark_from_datasets(train=[one]).train_stream[0], eval_streams=[])
+    torch.testing.assert_close(kit.weights_of(ours), kit.weights_of(theirs))
+
+
+def test_a_coreset_of_tasks_has_no_slots(kit):
+    buffer = GreedyCoresetBuffer(8, transform=kit.pipeline())
+    x, y = kit.images(20, 4)
+    buffer.add(x, y)
+    with pytest.raises(ArgumentError, match="slot_chunks: a buffer with streaming=True has slots"):
+        buffer.slot_chunks()
+    numbers, factors = BilevelReplay(buffer, groups="slot")._grouping()
+    assert (numbers.tolist(), factors) == ([0] * 8, None)
+
+
+def test_unknown_groups():
+    with pytest.raises(ArgumentError, match="groups: got 'class'; it is one of task, memory, slot"):
+        BilevelReplay(ReservoirBuffer(5), groups="class")
 
 
 @pytest.mark.parametrize("beta", [-1, True, "much", float("nan"), float("inf")])

@@ -43,6 +43,14 @@ def test_the_memory_is_trained_on_after_each_experience(kit):
     assert strategy.optimizer.param_groups[0]["lr"] == 1.0
 
 
+def test_a_row_left_over_is_no_batch_of_its_own_for_batch_norm(kit):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.BatchNorm1d(8), nn.Linear(8, 6))
+    plugin = RainbowMemory(ReservoirBuffer(13), 5, memory_epochs=2, memory_batch_size=4, fast=True)
+    strategy = kit.naive(model, [plugin])
+    strategy.train(kit.new_stream().train_stream[0], eval_streams=[])
+    assert plugin.rows_beside == 2 * 13
+
+
 def test_head_and_optimiser_begin_anew(kit):
     model = kit.mlp()
     optimizer = kit.sgd(model, momentum=0.9)
