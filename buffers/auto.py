@@ -2,12 +2,14 @@
 
 Not from a paper; put together from what the suites of this project show (docs/benchmarks.md):
 
-- *Equal shares for the classes*, lent where a class can't use them. A reservoir keeps a stream's
-  imbalance, and that costs it more than any cleverness brings.
+- *Equal shares for the classes*, lent where a class can't use them, and within a class for the
+  tasks in which it came. A reservoir keeps a stream's imbalance, and that costs it more than any
+  cleverness brings; and where classes come again, in other tasks, choosing anew among all would let
+  the last task crowd out the others.
 - *Chosen at the end of an experience*, where there is one to choose from. Rows of the experience in
   training are then not replayed while they still come by themselves.
-- *Herding within the class* (Rebuffi et al. 2017): the exemplars' mean follows the class mean. It
-  was the best or level with the best of the named selections in the suites.
+- *Herding within a class of a task* (Rebuffi et al. 2017): the exemplars' mean follows the mean of
+  the class. It was among the best of the named selections in the suites.
 - *Only rows whose label their neighbours bear out*: of the 10 nearest rows of the experience (by
   the angle of the current model's features) more than half have the same label. Wrong labels rarely
   pass, since the features were just trained to tell the classes apart; a memory that keeps them
@@ -21,8 +23,9 @@ replacement. Exemplars that were herded take over the largest keys of the rows t
 from, so that either kind of update can follow the other.
 
 Formula: a_i = |{j ∈ N_10(i) : y_j = y_i}| / 10 over the new rows, 1 for stored exemplars; of the
-n_c stored and new rows of class c those with a_i > 1/2 or among the ⌈n_c / 2⌉ largest a_i are its
-candidates; of these herding picks the share of c.
+n_c stored and new rows of class c in the task those with a_i > 1/2 or among the ⌈n_c / 2⌉ largest
+a_i are its candidates; of these herding picks its share. Tasks are the stream's task labels, or its
+experiences.
 
 Defaults: 10 neighbours, among at most 2,000 rows drawn from a larger experience; updates of fewer
 than 100 rows count as small batches. Classes that came before keep their first exemplars.
@@ -41,11 +44,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from buffers.consolidating import ConsolidatingBuffer
+from buffers.consolidating import ConsolidatingBuffer, _Group
 from buffers.incoming import Incoming, Transform
 from clcore import Coreset, Cost, Pool, Probe
 from clcore.checks import whole_number
 from clcore.errors import ArgumentError
+from clcore.quotas import fair_shares
 from clcore.randomness import permutation
 from clcore.selectors.herding import Herding
 
@@ -144,6 +148,40 @@ class AutoBuffer(ConsolidatingBuffer):
         self._hand_on(before, incoming, slots)
         return slots
 
+    def _groups(self, incoming: Incoming) -> list[_Group]:
+        """One group a class in small batches; one for each class of each task else."""
+        groups = super()._groups(incoming)
+        if self._small:
+            return groups
+        tasks, fresh = self.stored_tasks(), self.tasks_of(incoming)
+        held, new = self.store.extra.get("key"), incoming.columns["key"]
+        parts: list[tuple[float, _Group]] = []
+        for group in groups:
+            theirs, mine = tasks[group.stored], fresh[group.new]
+            for task in torch.unique(torch.cat((theirs, mine))).tolist():
+                part = _Group(group.stored[theirs == task], group.new[mine == task], key=group.key)
+                keys = new[part.new]
+                if held is not None and len(part.stored):
+                    keys = torch.cat((keys, held[part.stored.to(held.device)].cpu()))
+                parts.append((float(keys.max()), part))
+        # What can't be divided goes to the first: to any of them, but not always to the oldest.
+        return [part for _, part in sorted(parts, key=lambda pair: pair[0], reverse=True)]
+
+    def _shares(self, groups: list[_Group]) -> list[int]:
+        """Equal for the classes, and within a class for the tasks."""
+        members: dict[int, list[int]] = {}
+        for place, group in enumerate(groups):
+            members.setdefault(group.key or 0, []).append(place)
+        classes = sorted(members)
+        room = [sum(len(groups[place]) for place in members[label]) for label in classes]
+        shares = [0] * len(groups)
+        for label, total in zip(classes, fair_shares(self.store.capacity, room), strict=True):
+            places = members[label]
+            parts = fair_shares(total, [len(groups[place]) for place in places])
+            for place, share in zip(places, parts, strict=True):
+                shares[place] = share
+        return shares
+
     def compare(self, signals: Mapping[str, Tensor], y: Tensor, stored: int) -> dict[str, Tensor]:
         """How far its neighbours bear out each candidate's label; see the base class.
 
@@ -161,7 +199,7 @@ class AutoBuffer(ConsolidatingBuffer):
         return {"scores": scores}
 
     def choose(self, pool: Pool, k: int) -> Coreset:
-        """Pick exemplars of one class; see the base class."""
+        """Pick exemplars of one class of one task; see the base class."""
         if self._small:
             return Coreset.of(pool.signal("key").argsort(descending=True)[:k])
         scores = pool.signal("scores")

@@ -122,9 +122,7 @@ class Buffer(Memory, ExemplarsBuffer):
         if self.records_logits:
             columns["logits"] = self._logits(rows, agent)
         read, evaluate = (rows.settled, None) if self._settled else (rows.raw, rows.evaluate)
-        if rows.tasks is not None:
-            experience = None  # the task labels say more
-        elif experience is None:
+        if experience is None:
             experience = experience_number(getattr(agent, "experience", None))
         incoming = Incoming(
             read,

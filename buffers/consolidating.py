@@ -133,8 +133,7 @@ class ConsolidatingBuffer(Buffer):
             raise ArgumentError(f"rank: {type(self).__name__} writes this column itself")
         store = self.store
         groups = self._groups(incoming)
-        shares = fair_shares(store.capacity, [len(group) for group in groups])
-        for group, share in zip(groups, shares, strict=True):
+        for group, share in zip(groups, self._shares(groups), strict=True):
             group.share = share
         chosen = self._choose_all(groups, incoming)
         # From here on nothing can fail: the memory changes as a whole or not at all.
@@ -167,6 +166,10 @@ class ConsolidatingBuffer(Buffer):
         slots = torch.full((len(incoming),), -1)
         slots[entering] = places[: len(entering)]
         return slots
+
+    def _shares(self, groups: list[_Group]) -> list[int]:
+        """How many exemplars each group may keep."""
+        return fair_shares(self.store.capacity, [len(group) for group in groups])
 
     def _groups(self, incoming: Incoming) -> list[_Group]:
         store = self.store

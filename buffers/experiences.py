@@ -18,15 +18,33 @@ class Experiences:
 
     Args:
         starts: Pairs of first row and number of the experience, in order.
+        label: Task label of the rows so far; None before the first.
+
+    Attributes:
+        labelled: Whether rows with different task labels have come, so that these say more than the
+            experiences do.
     """
 
-    def __init__(self, starts: Iterable[Iterable[int]] = ()) -> None:
+    def __init__(
+        self,
+        starts: Iterable[Iterable[int]] = (),
+        label: int | None = None,
+        labelled: bool = False,
+    ) -> None:
+        self.label, self.labelled = label, labelled
         pairs = [tuple(pair) for pair in starts]
         self._first = [first for first, _ in pairs]
         self._number = [number for _, number in pairs]
 
     def __bool__(self) -> bool:
         return bool(self._first)
+
+    def note(self, task: Tensor) -> None:
+        """Take note of the task labels of the next rows, `[n]` int64, at least one."""
+        if not self.labelled:
+            if self.label is None:
+                self.label = int(task[0])
+            self.labelled = bool((task != self.label).any())
 
     def begin(self, number: int, seen: int) -> None:
         """The next rows are of this experience.
@@ -55,9 +73,10 @@ class Experiences:
         place = torch.searchsorted(torch.tensor(self._first), born.contiguous(), right=True) - 1
         return torch.tensor(self._number)[place.clamp_min(0)]
 
-    def as_list(self) -> list[list[int]]:
-        """What the constructor takes back."""
-        return [list(pair) for pair in zip(self._first, self._number, strict=True)]
+    def state(self) -> dict[str, Any]:
+        """What the constructor takes back, as JSON can hold it."""
+        starts = [list(pair) for pair in zip(self._first, self._number, strict=True)]
+        return {"starts": starts, "label": self.label, "labelled": self.labelled}
 
 
 def experience_number(experience: Any) -> int | None:

@@ -19,8 +19,7 @@ class Incoming:
         columns: Further columns `[n, ...]`; a rule may add those that it owns.
         weight: Weights `[n]`, or None for ones.
         agent: The Avalanche strategy that is learning, where there is one.
-        experience: Number of the experience that they come from, where the stream has no task
-            labels that would say so.
+        experience: Number of the experience that they come from, where that is known.
     """
 
     __slots__ = ("_read", "agent", "columns", "evaluate", "experience", "task", "weight", "y")

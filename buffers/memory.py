@@ -15,7 +15,7 @@ from torch import Tensor
 
 from buffers.door import check_batch, check_weight, positive, task_column
 from buffers.exemplars import Exemplars
-from buffers.experiences import Experiences
+from buffers.experiences import Experiences, experience_number
 from buffers.incoming import Incoming, Transform
 from buffers.retrieval import Retrieval, retrieval_rule
 from buffers.saved_state import SavedState
@@ -122,18 +122,18 @@ class Memory(SavedState, ABC):
     def stored_tasks(self) -> Tensor:
         """The task of each exemplar, `[len]` int64, on the CPU.
 
-        The task label where the stream has them; else the number of the experience in which the
-        exemplar came.
+        The task label where rows with different labels have come; else the number of the experience
+        in which the exemplar came, where that is known.
         """
         if self._store is None:
             return torch.empty(0, dtype=torch.int64)
-        if self._experiences:
+        if self._experiences and not self._experiences.labelled:
             return self._experiences.of(self._store.born.cpu())
         return self._store.task.cpu()
 
     def tasks_of(self, incoming: Incoming) -> Tensor:
         """The task of each offered row, `[n]` int64, as `stored_tasks` counts them."""
-        if incoming.experience is None:
+        if incoming.experience is None or self._experiences.labelled:
             return incoming.task
         return torch.full_like(incoming.task, incoming.experience)
 
@@ -177,7 +177,9 @@ class Memory(SavedState, ABC):
                 raise ArgumentError(f"{name}: one row for each of the {len(y)} samples is needed")
         labels = y.to("cpu", torch.int64)
         tasks = torch.zeros_like(labels) if task is None else task_column(task, labels)
-        return self.offer(Incoming(x, labels, tasks, columns, weight, agent=learner))
+        number = experience_number(getattr(learner, "experience", None))
+        incoming = Incoming(x, labels, tasks, columns, weight, agent=learner, experience=number)
+        return self.offer(incoming)
 
     def offer(self, incoming: Incoming) -> Tensor:
         """Offer rows that have passed the checks of `add` already.
@@ -194,6 +196,7 @@ class Memory(SavedState, ABC):
         store = self.store
         if store.size:
             self._check_fit(incoming)
+        self._experiences.note(incoming.task)
         if incoming.experience is not None:
             self._experiences.begin(incoming.experience, self.seen)
         slots = self._admit(incoming)

@@ -55,7 +55,6 @@ paper's tables.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -64,7 +63,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from buffers.base import Buffer
-from buffers.experiences import Experiences, experience_number
 from buffers.gradients import GradientSource, Signal
 from buffers.incoming import Incoming, Transform
 from buffers.ocs_scores import ocs_scores, ocs_scores_with_mean
@@ -154,7 +152,6 @@ class OCSBuffer(Buffer):
         self.class_balanced = class_balanced or preset == "reference"
         self.affinity = affinity or ("batch" if preset == "paper" else "memory")
         self.gradients = GradientSource(signal, SignalSource(probe))
-        self._came = Experiences()
         self._given: tuple[Tensor, Tensor] | None = None
 
     def scores(self, incoming: Incoming, rows: Tensor, coreset: Tensor) -> Tensor:
@@ -218,17 +215,13 @@ class OCSBuffer(Buffer):
         self.generator.set_state(generator.get_state())
         incoming.columns["score"] = scores
         incoming.columns["candidate"] = candidates.long()
-        slots = self._slots(incoming)
-        number = _number(incoming)
-        if number is not None:
-            self._came.begin(number, self.seen)
-        return slots
+        return self._slots(incoming)
 
     def _score(self, incoming: Incoming, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Score rows, and pick the best of each stream batch."""
         scores = torch.zeros(len(incoming), dtype=torch.float64)
         candidates = torch.zeros(len(incoming), dtype=torch.bool)
-        held, tasks = self._tasks(incoming)
+        held, tasks = self.stored_tasks(), self.tasks_of(incoming)
         for task in sorted(set(tasks.tolist())):
             past = torch.nonzero(held != task).view(-1)
             for rows in torch.split(torch.nonzero(tasks == task).view(-1), self.batch_size):
@@ -239,18 +232,6 @@ class OCSBuffer(Buffer):
                 candidates[rows[best(batch_scores, self.picks)]] = True
         return scores, candidates
 
-    def _tasks(self, incoming: Incoming) -> tuple[Tensor, Tensor]:
-        """The tasks of stored and of offered rows."""
-        held, tasks = self.stored_tasks(), self.tasks_of(incoming)
-        number = _number(incoming)
-        if number is None or bool((held != tasks[0]).any() or (tasks != tasks[0]).any()):
-            return held, tasks
-        return self._experiences_or(held), torch.full_like(tasks, number)
-
-    def _experiences_or(self, tasks: Tensor) -> Tensor:
-        """The experiences of the stored rows; their tasks where they came without one."""
-        return self._came.of(self.store.born.cpu()) if self._came else tasks
-
     def _slots(self, incoming: Incoming) -> Tensor:
         """Which slots the rows go to, best first; those of the worst stored rows become free."""
         store, n = self.store, len(incoming)
@@ -258,7 +239,7 @@ class OCSBuffer(Buffer):
         if size + n <= capacity:
             return torch.arange(size, size + n)
         columns = incoming.columns
-        held, tasks = self._tasks(incoming)
+        held, tasks = self.stored_tasks(), self.tasks_of(incoming)
         score, candidate = (
             torch.cat((store.extra[name][:size].cpu(), columns[name])) if size else columns[name]
             for name in self.owned_columns
@@ -291,17 +272,8 @@ class OCSBuffer(Buffer):
     def _keep_when_shrinking(self, new_size: int) -> Tensor:
         store = self.store
         score, candidate = (store.extra[name][: store.size].cpu() for name in self.owned_columns)
-        held = self.stored_tasks()
-        if bool((held == held[0]).all()):
-            held = self._experiences_or(held)
-        order = self._ranking(held, store.y.cpu(), score, candidate)
+        order = self._ranking(self.stored_tasks(), store.y.cpu(), score, candidate)
         return torch.from_numpy(order[:new_size]).sort().values
-
-    def _rule_state(self) -> dict[str, Any]:
-        return {"came": self._came.as_list()}
-
-    def _load_rule_state(self, state: Mapping[str, Any]) -> None:
-        self._came = Experiences(state["came"])
 
 
 def best(scores: Tensor, k: int) -> Tensor:
@@ -325,10 +297,3 @@ def _places(groups: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.i
     places = np.empty_like(order)
     places[by_group] = np.arange(len(order)) - first
     return places
-
-
-def _number(incoming: Incoming) -> int | None:
-    """The experience that rows come from."""
-    if incoming.experience is not None:
-        return incoming.experience
-    return experience_number(getattr(incoming.agent, "experience", None))

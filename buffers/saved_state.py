@@ -49,7 +49,7 @@ class SavedState:
                 self._cost.backward_passes,
                 self._cost.distance_evaluations,
             ],
-            "experiences": self._experiences.as_list(),
+            "experiences": self._experiences.state(),
             "rule": {},
             "tensors": {f"store.{name}": tensor for name, tensor in tensors.items()},
         }
@@ -82,7 +82,7 @@ class SavedState:
             self.max_size, self.max_bytes = capacity, state["max_bytes"]
             self.seen, self.replaced = state["seen"], state["replaced"]
             self._cost, self._seconds = Cost(*state["cost"]), 0.0
-            self._experiences = Experiences(state["experiences"])
+            self._experiences = Experiences(**state["experiences"])
             self.generator.set_state(tensors["generator"].cpu())
             self._load_rule_state({**state["rule"], **_under(tensors, "rule.")})
         except KeyError as missing:

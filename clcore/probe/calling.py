@@ -26,7 +26,7 @@ _OTHERS_CODE = "torch.nn.modules.transformer"
 
 def runs_torch_alone(model: nn.Module) -> bool:
     """Say whether it is sure that a model runs torch's code alone, its layers and no hooks."""
-    if torch.nn.modules.module._has_any_global_hook():
+    if torch.nn.modules.module._has_any_global_hook():  # type: ignore[no-untyped-call]
         return False
     for module in model.modules():
         kind = type(module).__module__

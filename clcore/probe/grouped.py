@@ -43,7 +43,8 @@ class GroupProducts(NamedTuple):
         A cosine with an all-zero gradient is 0.
         """
         parts = (self.squares, self.group_squares, self.mean_square.view(1))
-        singles, groups, mean = reciprocal_lengths(torch.cat(parts)).split([len(p) for p in parts])
+        lengths = reciprocal_lengths(torch.cat(parts))
+        singles, groups, mean = torch.split(lengths, [len(part) for part in parts])
         scaled = self.products * groups
         of_mean = scaled.mean(0).mul_(mean)
         return scaled.mul_(singles.unsqueeze(1)).clamp_(-1, 1), of_mean.clamp_(-1, 1)

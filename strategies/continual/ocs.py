@@ -175,7 +175,7 @@ class OCS(MemoryPlugin):
             {},
             agent=strategy,
             evaluate=BatchTransform(),  # what the stream does to samples is done
-            experience=None if rest else experience_number(strategy.experience),
+            experience=experience_number(strategy.experience),
         )
 
     def _offer(self, strategy: Any) -> None:

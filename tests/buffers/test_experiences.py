@@ -14,7 +14,7 @@ def test_experience_of_rows_by_when_they_came():
     experiences.begin(8, 30)  # nothing came of 7
     born = torch.tensor([0, 19, 20, 29, 30, 99])
     assert experiences.of(born).tolist() == [3, 3, 1, 1, 8, 8]
-    assert Experiences(experiences.as_list()).of(born).tolist() == [3, 3, 1, 1, 8, 8]
+    assert Experiences(**experiences.state()).of(born).tolist() == [3, 3, 1, 1, 8, 8]
 
 
 class _Experience:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 import buffers
 import buffers.files
 from clcore.errors import ArgumentError, FormatError, SignalError
+from clcore.selectors.greedy_coreset import GreedyCoreset
 
 CLASSES = {
     name: value
@@ -20,6 +21,7 @@ CLASSES = {
     and issubclass(value, buffers.Buffer)
     and not inspect.isabstract(value)
 }
+QUICK_CORESET = GreedyCoreset(refits=0, candidates=10, inner_tolerance=1e-2)
 # Options to run a buffer with beside its defaults.
 OPTIONS = {
     "AutoBuffer": [{"smallest_choice": 0}, {"smallest_choice": 60}, {"smallest_choice": 10**6}],
@@ -51,8 +53,8 @@ OPTIONS = {
         {"selector": "k-means", "quota": "task", "reselect": "new"},
     ],
     "GreedyCoresetBuffer": [
-        {"quota": "task", "features": None},
-        {"quota": "task", "features": None, "streaming": True, "slots": 4},
+        {"quota": "task", "features": None, "selector": QUICK_CORESET},
+        {"features": None, "streaming": True, "slots": 4, "selector": QUICK_CORESET},
     ],
     "GSSBuffer": [
         {},
@@ -74,7 +76,7 @@ KINDS = ("images", "vectors", "tokens")
 
 def shown(case):
     name, options = case
-    return "-".join([name, *(f"{k}={v}" for k, v in options.items())])
+    return "-".join([name, *(f"{k}={getattr(v, 'name', v)}" for k, v in options.items())])
 
 
 @pytest.fixture(params=CASES, ids=shown)

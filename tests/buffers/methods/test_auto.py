@@ -314,3 +314,23 @@ def test_what_is_refused_changes_nothing(before, columns, error, words):
 def test_wrong_options_are_refused(options, words):
     with pytest.raises(ClcoreError, match=words):
         AutoBuffer(10, **options)
+
+
+def test_a_class_that_comes_again_in_other_tasks_is_shared_among_them():
+    buffer = AutoBuffer(24, features="input")
+    for task in range(4):
+        buffer.add(torch.randn(200, 4), torch.arange(200) % 2, task)
+        held = torch.stack((buffer.store.y, buffer.store.task), 1).tolist()
+        counts = {(label, t): held.count([label, t]) for label in (0, 1) for t in range(task + 1)}
+        assert max(counts.values()) - min(counts.values()) <= 1
+        assert sum(counts.values()) == 24
+
+
+def test_more_tasks_than_slots_of_a_class_keep_no_task_for_good():
+    first = []
+    for seed in range(12):
+        buffer = AutoBuffer(2, seed=seed, features="input")
+        for task in range(6):
+            buffer.add(torch.randn(100, 3), torch.zeros(100, dtype=torch.int64), task)
+        first += buffer.store.task.tolist()
+    assert len(set(first)) >= 5
