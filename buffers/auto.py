@@ -30,7 +30,12 @@ experiences.
 Defaults: 10 neighbours, among at most 2,000 rows drawn from a larger experience; updates of fewer
 than 100 rows count as small batches. Classes that came before keep their first exemplars.
 
-Expected: see `docs/benchmarks.md` for where it is better than a reservoir and where not.
+Expected (final accuracy, 5 seeds, 300 exemplars, beside a reservoir; docs/benchmarks.md):
+`gss-split-mnist` 86.8 ± 1.1 (85.5 ± 0.7), `gss-permuted-mnist` 80.6 ± 0.7 (78.7 ± 1.3),
+`gss-imbalanced` 82.2 ± 2.8 (62.6 ± 7.0), `imbalanced-split-fmnist` 72.2 ± 4.2 (62.7 ± 5.0),
+`noisy-split-fmnist` 68.6 ± 1.3 (57.8 ± 5.1). On the last three no other memory under the same
+training can be told to be better at 5 %; on the first the greedy coreset is. Its rules were chosen
+on these suites. At most 1.4 times the time of plain replay there.
 """
 
 from __future__ import annotations

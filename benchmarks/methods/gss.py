@@ -15,7 +15,7 @@ class GSS(Method):
     """`buffers.GSSBuffer` with its defaults."""
 
     title = "Gradients that differ from those in memory replace those that don't (GSS-Greedy)."
-    helps = "streams without boundaries where gradients tell more than labels"
+    helps = "unequal streams whose labels can't be used to balance; behind a reservoir on others"
     checked = "a float64 loop with autograd gradients"
     streaming = True
 

@@ -21,7 +21,7 @@ CLASSES = {
     and issubclass(value, buffers.Buffer)
     and not inspect.isabstract(value)
 }
-QUICK_CORESET = GreedyCoreset(refits=0, candidates=10, inner_tolerance=1e-2)
+QUICK_CORESET = GreedyCoreset(refits=0, candidates=10, regularisation=1.0)
 # Options to run a buffer with beside its defaults.
 OPTIONS = {
     "AutoBuffer": [{"smallest_choice": 0}, {"smallest_choice": 60}, {"smallest_choice": 10**6}],
@@ -54,7 +54,13 @@ OPTIONS = {
     ],
     "GreedyCoresetBuffer": [
         {"quota": "task", "features": None, "selector": QUICK_CORESET},
-        {"features": None, "streaming": True, "slots": 4, "selector": QUICK_CORESET},
+        {
+            "quota": "task",
+            "features": None,
+            "streaming": True,
+            "slots": 4,
+            "selector": QUICK_CORESET,
+        },
     ],
     "GSSBuffer": [
         {},
