@@ -31,9 +31,9 @@ the first epoch only, with it a row is offered when it is first picked, in whate
 released code makes stream batch / κ passes (10) over a task and takes the picks of the last pass.
 
 Cost, one thread of a busy machine, the fastest of several runs, MLP 784-256-256-10: a plain step
-(forward, backward, SGD) takes 0.53 ms with 10 rows and 1.79 ms with 100. Scoring as many rows
-against 10 exemplars takes 1.27 and 3.89 ms (2.4 and 2.2 steps); scoring 10 rows against 300
-exemplars 11.4 ms, against 3,000 54 ms. With one autograd pass for each sample see `docs/speed.md`.
+(forward, backward, SGD) takes 0.52 ms with 10 rows and 1.67 ms with 100. Scoring as many rows
+against 10 exemplars takes 1.14 and 2.75 ms (2.2 and 1.6 steps); scoring 10 rows against 300
+exemplars 8.8 ms, against 3,000 54 ms. With one autograd pass for each sample see `docs/speed.md`.
 
 Models whose heads see some rows of a batch only (multi-head) have no closed form for gradients of
 the whole network: make the buffer with `signal="last_layer"`.
