@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class OCS(Method):
-    """`buffers.OCSBuffer` trained with by `strategies.OCS`, whatever the suite's training."""
+    """`buffers.OCSBuffer` trained with by `strategies.OCS`, whatever the suite's training.
+
+    It picks as many rows as the others' batches have, of larger batches where the suite gives it
+    such; else it trains on whole batches.
+    """
 
     title = "Trains on and keeps the representative, diverse part of each batch (OCS)."
     helps = "large stream batches of which few rows are worth a step"
@@ -30,6 +34,9 @@ class OCS(Method):
 
     def build_plugin(self, buffer: Buffer, suite: Suite, fast: FastStream) -> MemoryPlugin:
         """The method's own training."""
+        from buffers import OCSBuffer
         from strategies import OCS
 
-        return OCS(buffer, fast=fast)
+        assert isinstance(buffer, OCSBuffer)  # what `build_buffer` made
+        buffer.picks = suite.batch_size
+        return OCS(buffer, replay_batch_size=suite.replay_batch_size, fast=fast)

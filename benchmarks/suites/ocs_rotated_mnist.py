@@ -37,7 +37,7 @@ SUITE = Suite(
     methods=METHODS,
     memory_sizes=(200,),
     seeds=(0, 1, 2, 3, 4),
-    evaluations_during=1,
+    evaluations_during=0,
     sources={
         "update": "after each step, as in a stream",
         "epochs": "ours, see above",
