@@ -27,7 +27,7 @@ Difference = Annotated[float, Field(ge=-1.0, le=1.0)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
     """What all parts share: unknown fields are kept, NaN and infinity are refused."""
 
     # A later writer of the same schema may add fields; reading and writing again must not lose
@@ -35,7 +35,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="allow", allow_inf_nan=False, populate_by_name=True)
 
 
-class Seconds(_Record):
+class Seconds(Record):
     """Wall-clock seconds of one run, by what they were spent on."""
 
     train: Annotated[float, Field(ge=0.0)] = Field(description="Training, selection excluded.")
@@ -43,14 +43,14 @@ class Seconds(_Record):
     evaluate: Annotated[float, Field(ge=0.0)] = Field(description="Evaluating on the test sets.")
 
 
-class Passes(_Record):
+class Passes(Record):
     """Passes through the model, counted in samples."""
 
     forward: Count = Field(description="Samples sent forward through the model.")
     backward: Count = Field(description="Samples sent backward through the model.")
 
 
-class Run(_Record):
+class Run(Record):
     """One cell of a suite: one method with one memory size and one seed."""
 
     method: str = Field(min_length=1, description="Registered name of the method.")
@@ -97,16 +97,21 @@ class Run(_Record):
         return f"{self.method}-m{self.memory_size}-s{self.seed}"
 
 
-class Results(_Record):
-    """Everything that one run of a suite measured."""
+class BaseResults(Record):
+    """What the results of all kinds of suites have in common."""
 
     schema_number: int = Field(default=SCHEMA, alias="schema", description="Always 1.")
     suite: str = Field(min_length=1, description="Registered name of the suite.")
-    kind: str = Field(default="continual", description="Family of the suite.")
     environment: dict[str, Any] = Field(
         default_factory=dict, description="Versions, machine, threads, commit."
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="All settings of the suite.")
+
+
+class Results(BaseResults):
+    """Everything that one run of a continual suite measured."""
+
+    kind: str = Field(default="continual", description="Family of the suite.")
     runs: list[Run] = Field(description="One entry a cell.")
 
 

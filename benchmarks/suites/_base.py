@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -51,8 +52,58 @@ class Published:
     note: str = ""
 
 
+def check_choice(suite: AnySuite, names: Iterable[str]) -> None:
+    """Refuse a suite without any cell, or with one that is there twice.
+
+    Args:
+        suite: The suite.
+        names: Its fields that say which cells are run, `seeds` among them.
+
+    Raises:
+        ArgumentError: A field is empty, holds something twice, or a seed is no seed.
+    """
+    for name in names:
+        values = getattr(suite, name)
+        if not values:
+            raise ArgumentError(f"{name}: at least one is needed, none was given")
+        repeated = sorted({str(value) for value in values if values.count(value) > 1})
+        if repeated:
+            raise ArgumentError(f"{name}: {', '.join(repeated)} is given more than once")
+    for seed in suite.seeds:
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ArgumentError(f"seeds: got {seed!r}; whole numbers from 0 are allowed")
+
+
+class AnySuite:
+    """What all kinds of suites are: `Suite` (continual learning) and `OfflineSuite`.
+
+    Every one is a frozen dataclass with `name`, `version`, `title`, `dataset`, `methods`, `seeds`,
+    `threads`, `kind`, `published` and `sources`; `benchmarks.running.kind` says what its kind does
+    with it.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def version(self) -> int: ...
+        @property
+        def title(self) -> str: ...
+        @property
+        def dataset(self) -> str: ...
+        @property
+        def methods(self) -> tuple[str, ...]: ...
+        @property
+        def seeds(self) -> tuple[int, ...]: ...
+        @property
+        def threads(self) -> int: ...
+        @property
+        def kind(self) -> str: ...
+
+
 @dataclass(frozen=True)
-class Suite:
+class Suite(AnySuite):
     """A benchmark as data.
 
     Attributes:
@@ -150,21 +201,12 @@ class Suite:
     sources: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in CHOICE:
-            values = getattr(self, name)
-            if not values:
-                raise ArgumentError(f"{name}: at least one is needed, none was given")
-            repeated = sorted({str(value) for value in values if values.count(value) > 1})
-            if repeated:
-                raise ArgumentError(f"{name}: {', '.join(repeated)} is given more than once")
+        check_choice(self, CHOICE)
         for size in self.memory_sizes:
             if isinstance(size, bool) or not isinstance(size, int) or size < 1:
                 raise ArgumentError(
                     f"memory_sizes: got {size!r}; a positive number of exemplars is needed"
                 )
-        for seed in self.seeds:
-            if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-                raise ArgumentError(f"seeds: got {seed!r}; whole numbers from 0 are allowed")
         self._check_together()
 
     def _check_together(self) -> None:
