@@ -1,7 +1,7 @@
 """Data sets, one file each; the file name is the name.
 
 `load("digits")` needs nothing; the others are fetched once with `download(name)` or
-`clcore data get NAME`. See docs/data.md.
+`clcore data get NAME`. Tables are loaded with `load_table`. See docs/data.md.
 """
 
 from benchmarks.datasets._base import (
@@ -12,7 +12,15 @@ from benchmarks.datasets._base import (
     channel_statistics,
 )
 from benchmarks.datasets._cache import content_digest, data_folder
-from benchmarks.datasets._load import REGISTRY, download, is_available, load, names
+from benchmarks.datasets._load import (
+    REGISTRY,
+    download,
+    is_available,
+    load,
+    load_table,
+    names,
+)
+from benchmarks.datasets._table import TableData, TableSet
 
 __all__ = [
     "REGISTRY",
@@ -20,11 +28,14 @@ __all__ = [
     "DataSet",
     "ImageData",
     "Source",
+    "TableData",
+    "TableSet",
     "channel_statistics",
     "content_digest",
     "data_folder",
     "download",
     "is_available",
     "load",
+    "load_table",
     "names",
 ]

@@ -15,12 +15,12 @@ from clcore.errors import ArgumentError, FormatError
 
 
 class Arrays(NamedTuple):
-    """The four tensors of an image data set.
+    """The four tensors of a data set.
 
     Attributes:
-        train_x: Training images, uint8 `[n, c, h, w]`, 0 to 255.
+        train_x: Training images, uint8 `[n, c, h, w]`, 0 to 255; of a table its rows `[n, d]`.
         train_y: Training labels, int64 `[n]`.
-        test_x: Test images, uint8 `[m, c, h, w]`.
+        test_x: Test images, uint8 `[m, c, h, w]`, or rows `[m, d]`.
         test_y: Test labels, int64 `[m]`.
     """
 
@@ -121,21 +121,23 @@ class DataSet(ABC):
     Attributes:
         title: One line for people.
         classes: Class names, in the order of the labels.
-        shape: Channels, height and width of an image.
-        sizes: Number of training and of test images.
+        shape: Channels, height and width of an image; of a table the number of its columns.
+        sizes: Number of training and of test rows.
         licence: What the place that it is fetched from says about the rights.
         sha256: Digest of the four tensors (`content_digest`), checked whatever the source; None
             for a data set whose content is not pinned.
         bundled: Whether the data comes with an installed package, so that nothing is fetched.
+        rows: What messages call the rows.
     """
 
     title: ClassVar[str]
     classes: ClassVar[tuple[str, ...]]
-    shape: ClassVar[tuple[int, int, int]]
+    shape: ClassVar[tuple[int, ...]]
     sizes: ClassVar[tuple[int, int]]
     licence: ClassVar[str]
     sha256: ClassVar[str | None] = None
     bundled: ClassVar[bool] = False
+    rows: ClassVar[str] = "images"
 
     @property
     def name(self) -> str:
@@ -179,10 +181,10 @@ class DataSet(ABC):
         ):
             if tuple(x.shape) != (size, *self.shape) or tuple(y.shape) != (size,):
                 raise FormatError(
-                    f"{origin}: {part} images of shape {tuple(x.shape)} with {y.numel()} labels; "
-                    f"{self.name} has {size} of shape {self.shape}"
+                    f"{origin}: {part} {self.rows} of shape {tuple(x.shape)} with {y.numel()} "
+                    f"labels; {self.name} has {size} of shape {self.shape}"
                 )
-            labels = sorted(set(y.tolist()))
+            labels = torch.unique(y).tolist()
             if labels != list(range(len(self.classes))):
                 raise FormatError(
                     f"{origin}: {part} labels are {labels}; "

