@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from buffers.signals import _converted
+from buffers.signals import converted
 from clcore import Cost, Probe
 from clcore.guard import guard
 
@@ -41,7 +41,7 @@ def read_rows(
     """
     parts = _samples(memory, incoming, stored, new)
     if probe.transform is None:
-        parts = [_converted(memory, x) if x.dtype == torch.uint8 else x for x in parts]
+        parts = [converted(memory, x) if x.dtype == torch.uint8 else x for x in parts]
     device = probe.device
     parts = [x.to(device) for x in parts]
     labels: list[tuple[Tensor, Tensor]] = []

@@ -119,7 +119,7 @@ class SignalSource:
         parts: list[dict[str, Tensor]] = []
         for x in _inputs(memory, incoming, stored, new):
             if x.dtype == torch.uint8 and probe.transform is None:
-                x = _converted(memory, x)
+                x = converted(memory, x)
             rows = slice(done, done + len(x))
             parts.append(probe.signals(names, x, labels=y[rows], task=task[rows]))
             done += len(x)
@@ -150,7 +150,7 @@ def _inputs(memory: Memory, incoming: Incoming, stored: Tensor, new: Tensor) -> 
         yield x
 
 
-def _converted(memory: Memory, x: Tensor) -> Tensor:
+def converted(memory: Memory, x: Tensor) -> Tensor:
     """Pixels as the memory hands them out, where neither stream nor probe says how."""
     if memory.transform is None:
         raise ArgumentError(

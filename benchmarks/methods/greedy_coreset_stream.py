@@ -18,7 +18,7 @@ class GreedyCoresetStream(Method):
     """
 
     title = "One weighted coreset of the stream so far, chosen again at each chunk (Borsos)."
-    helps = "very small memories on streams of unequal tasks that come in chunks"
+    helps = "small memories on streams that come in chunks, as Borsos et al. have it"
     checked = "the buffer's slots by brute force; the selector by autograd"
     # A chunk is added as a whole, not mini-batch by mini-batch.
     streaming = False

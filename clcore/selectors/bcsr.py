@@ -25,6 +25,10 @@ that learns little keeps clean rows apart; 1 for imbalanced classes. w moves by 
 whatever n, which is what the paper's rates come to (below). Pool weights weigh the outer mean and
 the first w. Rows in `given` keep an even share of the weight.
 
+Gradient descent that diverges (outer loss above twice that at the start, or not finite) is taken
+back and tried again with a quarter of η, four times at most; then the weights of the best round
+count, with a warning. The report tells how often (`rate_cuts`).
+
 Weights sum to the pool's. Sampled picks weigh the same, since the draw was in proportion to w
 already; the largest weigh in proportion to w, and at least as much as the least pick with weight.
 The report tells the outer loss of the first and the last round and how many rows kept weight.
@@ -90,6 +94,12 @@ _DEFAULTS: dict[str, dict[str, float]] = {
 
 _DRAWS = 32
 """Draws of z for the probability of being among the k largest."""
+
+_DIVERGED = 2.0
+"""Times the loss before the first step at which gradient descent is taken to have diverged."""
+
+_CUTS = 4
+"""How often a rate that diverges is divided by four before the method gives up."""
 
 
 @dataclass(frozen=True)
@@ -223,27 +233,40 @@ class _Problem:
         method, x = self.method, self.x
         theta = self.proxy.start(generator, x)
         weights = before = self.weights
-        rate = self._rate(theta)
-        for turn in range(method.rounds):
+        start = float(Point(self.proxy, theta, x, self.y).losses @ self.shares)
+        best = start, weights, before
+        rate, cuts, turn = self._rate(theta), 0, 0
+        while turn < method.rounds:
+            moved = theta
             for _ in range(method.inner_steps):
-                point = Point(self.proxy, theta, x, self.y)
-                theta = theta - rate * self._slope(point, theta, weights)
-            point = Point(self.proxy, theta, x, self.y)
-            slope = self._outer_slope(point, theta, weights, rate, generator)
+                point = Point(self.proxy, moved, x, self.y)
+                moved = moved - rate * self._slope(point, moved, weights)
+            point = Point(self.proxy, moved, x, self.y)
+            slope = self._outer_slope(point, moved, weights, rate, generator)
             loss = float(point.losses @ self.shares)
-            if not (math.isfinite(loss) and bool(torch.isfinite(slope).all())):
+            finite = math.isfinite(loss) and bool(torch.isfinite(slope).all())
+            if not finite or loss > _DIVERGED * start:
+                if cuts < _CUTS:
+                    rate, cuts = rate / 4, cuts + 1
+                    continue
                 warnings.warn(
                     f"bcsr: the proxy diverged in round {turn + 1} of {method.rounds} (outer loss "
-                    f"{loss:.3g}); the weights of the round before are used. A smaller "
-                    "learning_rate helps",
+                    f"{loss:.3g}, {start:.3g} before the first), also with 1/{4**cuts} of the "
+                    f"rate; the weights of the best round so far (outer loss {best[0]:.3g}) are "
+                    "used. A smaller learning_rate helps",
                     stacklevel=4,
                 )
+                _, weights, before = best
                 break
+            if loss < best[0]:
+                best = loss, weights, before
             if not turn:
                 self.report["outer_loss_first"] = loss
             self.report["outer_loss_last"] = loss
             before = weights - method.weight_rate / len(weights) * slope
             weights = onto_simplex(before, self.mass)
+            theta, turn = moved, turn + 1
+        self.report["rate_cuts"] = float(cuts)
         self.report["rows_with_weight"] = float((weights > 0).sum())
         return weights, before
 

@@ -1,5 +1,6 @@
 """BCSR: closed-form derivatives against autograd, hypergradients against finite differences."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -290,3 +291,17 @@ def test_rows_are_centred_and_scaled():
 )
 def test_contracts_with_other_options(options):
     check_selector(create("bcsr", **options))
+
+
+def test_gradient_descent_that_grows_is_taken_back_with_a_smaller_rate():
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    pool = Pool(features=torch.tensor(x[:300] / 16, dtype=torch.float32), labels=y[:300].tolist())
+    steady = select("bcsr", pool, 30, learning_rate=0.5)
+    grown = select("bcsr", pool, 30, learning_rate=4.0)
+    assert steady.report["rate_cuts"] == 0
+    assert grown.report["rate_cuts"] >= 1
+    # Softmax regression from zero starts at log 10; the answer comes from rounds that went down.
+    assert grown.report["outer_loss_last"] < math.log(10)
+    assert len(grown.indices.unique()) == 30
