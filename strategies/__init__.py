@@ -1,4 +1,4 @@
-"""Where selections meet training: Avalanche plugins, loops of our own, coreset training, checkpoints.
+"""Where selections meet training: Avalanche plugins, coreset training, loops, checkpoints.
 
 Names are imported when they are first asked for: Avalanche alone takes seconds, and
 `strategies.offline` does without it.

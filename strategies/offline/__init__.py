@@ -4,6 +4,7 @@ from strategies.offline.callbacks import Callback
 from strategies.offline.divergence import DivergedError
 from strategies.offline.drift import Drift, gradient_error
 from strategies.offline.history import EpochRecord, History
+from strategies.offline.progress import ProgressBar
 from strategies.offline.trainer import CoresetTrainer
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Drift",
     "EpochRecord",
     "History",
+    "ProgressBar",
     "gradient_error",
 ]

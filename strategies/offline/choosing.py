@@ -112,7 +112,7 @@ class Choice:
             return self._fixed
         known = {**self.signals, **(recorder.signals() if recorder is not None else {})}
         if not any(name in known for name in self._needed()):
-            return Pool.of(self.data.for_probe, self.probe, labels=self.data.labels)
+            return self.model_pool()
         wanted = [name for name in self.selector.signals if name not in known]
         computed = {}
         if wanted:
@@ -120,6 +120,10 @@ class Choice:
         device = self.probe.device if wanted else None
         moved = {k: torch.as_tensor(v).to(device) for k, v in known.items()}
         return Pool(**moved, **computed, labels=self.data.labels)
+
+    def model_pool(self) -> Pool:
+        """Make a pool whose signals are those of the model as it is now, computed when read."""
+        return Pool.of(self.data.for_probe, self.probe, labels=self.data.labels)
 
     def choose(self, pool: Pool, generator: torch.Generator) -> Coreset:
         """Choose rows.

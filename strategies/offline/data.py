@@ -8,12 +8,12 @@ so that its workers are started once.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, TensorDataset
 
 from clcore.errors import ArgumentError
 from clcore.guard import guard
@@ -49,12 +49,12 @@ class TrainingData(abc.ABC):
             Rows (where the inputs lie), inputs and targets of each batch.
         """
 
-    def random_state(self) -> Tensor | None:
-        """Return the state of the generator that loader workers are seeded from."""
-        return None
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the next batches depend on beside their rows."""
+        return {}
 
-    def set_random_state(self, state: Tensor | None) -> None:
-        """Set what `random_state` returned."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - may be nothing
+        """Take what `state_dict` returned."""
 
 
 def training_data(data: Any, *, workers: int = 0, seed: int = 0) -> TrainingData:
@@ -73,6 +73,9 @@ def training_data(data: Any, *, workers: int = 0, seed: int = 0) -> TrainingData
         ArgumentError: If rows can't be told apart by number: an iterable data set, a loader or a
             sampler in place of a data set; or the items are no pairs.
     """
+    if isinstance(data, Subset) and isinstance(data.dataset, TensorDataset):
+        rows = torch.as_tensor(data.indices)
+        data = [column[rows.to(column.device)] for column in data.dataset.tensors]
     if isinstance(data, TensorDataset):
         data = data.tensors
     if isinstance(data, tuple | list) and data and all(isinstance(c, Tensor) for c in data):
@@ -173,14 +176,13 @@ class MapData(TrainingData):
                 self._require_same(part, y)
             yield part, x, y
 
-    def random_state(self) -> Tensor | None:
+    def state_dict(self) -> dict[str, Any]:
         """Return the state of the generator that loader workers are seeded from."""
-        return self._generator.get_state()
+        return {"generator": self._generator.get_state()}
 
-    def set_random_state(self, state: Tensor | None) -> None:
-        """Set what `random_state` returned."""
-        if state is not None:
-            self._generator.set_state(state)
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what `state_dict` returned."""
+        self._generator.set_state(state["generator"])
 
     def _read_labels(self, first: Any) -> Tensor | None:
         whole = isinstance(first, int) and not isinstance(first, bool)

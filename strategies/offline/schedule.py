@@ -44,7 +44,7 @@ class Schedule:
             raise ArgumentError("scheduler belongs to another optimizer than the one given")
         if isinstance(scheduler, ReduceLROnPlateau) and unit != "epoch":
             raise ArgumentError(
-                "scheduler: ReduceLROnPlateau follows epochs: scheduler_unit='epoch'"
+                "scheduler: ReduceLROnPlateau goes by epochs, so scheduler_unit must be 'epoch'"
             )
         self.scheduler, self.unit = scheduler, unit
         self.by_step = scheduler is not None and unit != "epoch"

@@ -140,7 +140,10 @@ class Steps:
                 progress(step, steps)
                 shown = time.perf_counter()
                 paused += shown - before
-        return Outcome(total.mean(steps), steps, len(taken), float(rate), paused)
+        mean = total.mean(steps)
+        if recorder is not None:
+            recorder.end_epoch()
+        return Outcome(mean, steps, len(taken), float(rate), paused)
 
     def _step(
         self,
@@ -169,11 +172,25 @@ class Steps:
             self.scaler.step(self.optimizer)
             self.scaler.update()
         if recorder is not None:
-            detached = losses.detach()
-            if bool(torch.isfinite(detached).all()):
-                correct = outputs.detach().argmax(dim=1) == y
-                recorder.update(numbers, losses=detached, correct=correct)
+            self._record(recorder, numbers, losses.detach(), outputs.detach(), y)
         return loss.detach()
+
+    def _record(
+        self,
+        recorder: TrainingRecorder,
+        numbers: Tensor,
+        losses: Tensor,
+        outputs: Tensor,
+        y: Tensor,
+    ) -> None:
+        if outputs.ndim != 2 or y.ndim != 1 or y.is_floating_point():
+            raise ArgumentError(
+                "selector: whether a row is forgotten can be told of a classifier only, with "
+                f"outputs [b, C] and labels [b], not {tuple(outputs.shape)} and {tuple(y.shape)}"
+            )
+        # A loss that is not finite ends the training right after this step.
+        if bool(torch.isfinite(losses).all()):
+            recorder.update(numbers, losses=losses, correct=outputs.argmax(dim=1) == y)
 
     def _precision(self) -> AbstractContextManager[Any]:
         if self.autocast is None:

@@ -28,18 +28,25 @@ from torch.optim import Optimizer
 from clcore.checks import whole_number
 from clcore.clock import working_time
 from clcore.coreset import Coreset
-from clcore.errors import ArgumentError
+from clcore.errors import ArgumentError, FormatError
 from clcore.probe import Probe
-from clcore.recorder import TrainingRecorder
 from clcore.selector import Selector
 from strategies.offline.callbacks import Callback
+from strategies.offline.checkpoint import put_state, take_state
 from strategies.offline.choosing import Choice
-from strategies.offline.data import TrainingData, training_data
+from strategies.offline.data import training_data
 from strategies.offline.divergence import DivergedError
+from strategies.offline.drift import Drift
 from strategies.offline.history import EpochRecord, History
 from strategies.offline.losses import RowLosses
+from strategies.offline.progress import ProgressBar
 from strategies.offline.schedule import Schedule, SchedulerUnit
+from strategies.offline.selections import Selections
+from strategies.offline.state_file import read_state, write_state
 from strategies.offline.steps import Steps
+
+_PROBE_BATCH = 512
+"""Rows that the default probe sends through the model at a time."""
 
 
 class CoresetTrainer:
@@ -62,6 +69,7 @@ class CoresetTrainer:
         scheduler: A scheduler of torch, made over the optimizer.
         scheduler_unit: What it counts: `"epoch"`, `"step"`, or `"full-step"`, steps of epochs on
             all data, so that smaller epochs pass through as much of it.
+        reselect: Choose again by drift of the gradient, `Drift(factor=1.5)`, in place of `every`.
         per_class: True: every class gets its share of the rows; False: one choice over all rows;
             None: as the selector does by itself (CRAIG and GradMatch go by class).
         weighted: Whether the weights of the coreset count in the loss.
@@ -83,9 +91,13 @@ class CoresetTrainer:
         seed: Of the orders of rows and of the selections. Dropout and augmentation draw from
             torch's global generator.
         callbacks: Called at selections and ends of epochs, outside the clocks.
+        checkpoint: File that is written before the first epoch and after each; or None.
+        checkpoint_every: Epochs between two checkpoints; the last epoch of a `fit` has one too.
+        progress: Show a progress bar.
 
     Attributes:
-        coreset: The rows and weights in use; None while on all data.
+        model: As given.
+        optimizer: As given.
         epoch: Epochs done.
         history: One record an epoch.
 
@@ -116,6 +128,7 @@ class CoresetTrainer:
         every: int | None = 1,
         scheduler: Any = None,
         scheduler_unit: SchedulerUnit = "epoch",
+        reselect: Drift | None = None,
         per_class: bool | None = None,
         weighted: bool = True,
         validation: Any = None,
@@ -130,6 +143,9 @@ class CoresetTrainer:
         drop_last: bool = False,
         seed: int = 0,
         callbacks: Iterable[Callback] = (),
+        checkpoint: str | Path | None = None,
+        checkpoint_every: int = 1,
+        progress: bool = False,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ArgumentError(f"model must be a torch.nn.Module, not {type(model).__name__}")
@@ -137,10 +153,8 @@ class CoresetTrainer:
             raise ArgumentError(
                 f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}"
             )
-        whole_number("seed", seed)
-        self.model, self.optimizer, self.weighted, self.seed = model, optimizer, weighted, seed
-        self.warmup_epochs = whole_number("warmup_epochs", warmup_epochs)
-        self.every = None if every is None else whole_number("every", every, least=1)
+        self.model, self.optimizer, self.weighted = model, optimizer, weighted
+        self.seed = whole_number("seed", seed)
         losses = RowLosses(loss)
         self.data = training_data(data, workers=workers, seed=seed)
         if device is not None:
@@ -149,11 +163,11 @@ class CoresetTrainer:
             model,
             loss=None if losses.plain_cross_entropy else losses,
             feature_layer=feature_layer,
-            batch_size=512,
+            batch_size=_PROBE_BATCH,
             transform=transform,
             autocast=autocast,
         )
-        self._steps = Steps(
+        self.steps = Steps(
             model,
             optimizer,
             losses,
@@ -166,34 +180,38 @@ class CoresetTrainer:
             augment,
             autocast,
         )
-        self._choice: Choice | None = None
+        choice = None
         if selector != "full":
-            self._choice = Choice(
+            choice = Choice(
                 selector,
                 fraction,
                 self.data,
                 self.probe,
                 per_class=per_class,
-                validation=_validation(validation),
+                validation=None if validation is None else training_data(validation),
                 signals=signals,
             )
-        self._recorder = None
-        if self._choice is not None and self._choice.records:
-            self._recorder = TrainingRecorder(len(self.data))
-            if self.warmup_epochs == 0:
-                raise ArgumentError(
-                    f"warmup_epochs: {self._choice.selector.name} goes by what training on all "
-                    "data shows, so at least one epoch of it is needed (two to see forgetting)"
-                )
-        self.callbacks = list(callbacks)
-        self.coreset: Coreset | None = None
+        self.selections = Selections(
+            choice,
+            len(self.data),
+            warmup_epochs=warmup_epochs,
+            every=every,
+            reselect=reselect,
+            seed=seed,
+        )
+        self.callbacks = [*callbacks, *([ProgressBar()] if progress else [])]
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.checkpoint_every = whole_number("checkpoint_every", checkpoint_every, least=1)
         self.epoch = 0
         self.history = History()
-        self._chosen_at = 0
+        self.orders = torch.Generator().manual_seed(seed)
+        self._saved_at: int | None = None
         self._stopped = False
-        # Two streams: a selection that draws more must not change the order of the rows.
-        self._orders = torch.Generator().manual_seed(seed)
-        self._draws = torch.Generator().manual_seed(seed + 2**32)
+
+    @property
+    def coreset(self) -> Coreset | None:
+        """The rows and weights in use; None while on all data."""
+        return self.selections.coreset
 
     @property
     def seconds(self) -> float:
@@ -204,54 +222,109 @@ class CoresetTrainer:
         """End `fit` after this epoch; for callbacks."""
         self._stopped = True
 
-    def fit(self, epochs: int) -> History:
+    def fit(self, epochs: int, *, resume: bool = False) -> History:
         """Train until `epochs` epochs are done, those of earlier calls included.
 
         Args:
             epochs: In all, warm-up included.
+            resume: Go on from `checkpoint`, where that file exists.
 
         Returns:
             One record an epoch.
 
         Raises:
-            DivergedError: The loss became NaN or infinite.
+            DivergedError: The loss became NaN or infinite; names the last good checkpoint.
+            FormatError: The checkpoint is damaged, or of another trainer; or there is one of an
+                earlier run and `resume` is not set.
         """
         whole_number("epochs", epochs)
         self._stopped = False
+        self._start(resume)
         for callback in self.callbacks:
             callback.on_fit_start(self, epochs)
         try:
             while self.epoch < epochs and not self._stopped:
                 self._run_epoch()
+                if self.epoch % self.checkpoint_every == 0 or self.epoch == epochs:
+                    self._keep()
         finally:
             for callback in self.callbacks:
                 callback.on_fit_end(self, self.history)
         return self.history
 
+    def save(self, path: str | Path) -> None:
+        """Save everything that the next epoch depends on; the data are not part of it.
+
+        Args:
+            path: Target file, safetensors; it is replaced only when the new one is complete.
+
+        Raises:
+            ArgumentError: A state holds more than tensors and plain values.
+            OSError: The disk is full or the folder can't be written; the old file is kept.
+        """
+        write_state(Path(path), take_state(self))
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a saved state: on the CPU bit for bit as if there had been no break.
+
+        The global random states are set too. Loading never runs code.
+
+        Args:
+            path: A file that `save` or a `fit` with `checkpoint=` wrote.
+
+        Raises:
+            FormatError: The file is missing or damaged, or of a trainer made differently. A trainer
+                that was only partly loaded should be made anew.
+        """
+        state = read_state(Path(path))
+        try:
+            put_state(self, state)
+        except FormatError as error:
+            raise FormatError(f"{path} can't be loaded: {error}") from error
+
+    def _start(self, resume: bool) -> None:
+        if self.checkpoint is None:
+            if resume:
+                raise ArgumentError("resume: there is no checkpoint= to resume from")
+            return
+        if self._saved_at is not None or self.epoch > 0:
+            return
+        if not self.checkpoint.exists():
+            self._keep()
+        elif resume:
+            self.load(self.checkpoint)
+            self._saved_at = self.epoch
+        else:
+            raise FormatError(
+                f"{self.checkpoint} is there already: fit(..., resume=True) goes on from it, or "
+                "remove it to start anew"
+            )
+
+    def _keep(self) -> None:
+        if self.checkpoint is not None:
+            self.save(self.checkpoint)
+            self._saved_at = self.epoch
+
     def _run_epoch(self) -> None:
         started, spent = self._now(), self.probe.cost
-        selected = self._due()
-        if selected:
-            self._choose()
+        selected = self.selections.refresh(self.epoch)
         select_seconds = self._now() - started
         passes = self.probe.cost - spent
-        if selected and self.coreset is not None:
+        coreset = self.selections.coreset
+        if selected and coreset is not None:
             for callback in self.callbacks:
-                callback.on_selection(self, self.coreset)
-        rows, weights = self._rows()
+                callback.on_selection(self, coreset)
         started = self._now()
-        outcome = self._steps.epoch(
-            rows,
-            weights,
-            self._orders,
-            recorder=self._recorder,
+        outcome = self.steps.epoch(
+            None if coreset is None else coreset.indices,
+            self.selections.weights(weighted=self.weighted),
+            self.orders,
+            recorder=self.selections.recorder,
             diverged=self._diverged,
             progress=self._progress(),
         )
-        self._steps.schedule.after_epoch(outcome.loss)
+        self.steps.schedule.after_epoch(outcome.loss)
         train_seconds = self._now() - started - outcome.paused
-        if self._recorder is not None:
-            self._recorder.end_epoch()
         self.epoch += 1
         record = EpochRecord(
             self.epoch,
@@ -264,37 +337,12 @@ class CoresetTrainer:
             outcome.learning_rate,
             passes.forward_passes,
             passes.backward_passes,
-            report=dict(self.coreset.report) if self.coreset is not None else {},
+            self.selections.error if self.selections.measured else None,
+            {} if coreset is None else dict(coreset.report),
         )
         self.history.records.append(record)
         for callback in self.callbacks:
             callback.on_epoch_end(self, record)
-
-    def _due(self) -> bool:
-        """Say whether rows are to be chosen before the epoch that comes."""
-        if self._choice is None or self.epoch < self.warmup_epochs:
-            return False
-        if self.coreset is None:
-            return True
-        if self._choice.once or self.every is None:
-            return False
-        return self.epoch - self._chosen_at >= self.every
-
-    def _choose(self) -> None:
-        if self._choice is None:
-            return
-        pool = self._choice.pool(self._recorder)
-        self.coreset = self._choice.choose(pool, self._draws)
-        self._chosen_at = self.epoch
-
-    def _rows(self) -> tuple[Tensor | None, Tensor | None]:
-        """Return the rows to train on and their weights of mean 1; None, None for all."""
-        if self.coreset is None:
-            return None, None
-        if not self.weighted:
-            return self.coreset.indices, None
-        weights = self.coreset.weights.double()
-        return self.coreset.indices, (weights / weights.mean()).float()
 
     def _progress(self) -> Callable[[int, int], None] | None:
         watching = [c for c in self.callbacks if type(c).on_progress is not Callback.on_progress]
@@ -308,15 +356,17 @@ class CoresetTrainer:
         return tell
 
     def _diverged(self, loss: float, step: int) -> Exception:
-        warm_up = self.coreset is None
-        return DivergedError(loss, self.epoch + 1, step, warm_up=warm_up, checkpoint=None)
+        return DivergedError(
+            loss,
+            self.epoch + 1,
+            step,
+            warm_up=self.coreset is None,
+            checkpoint=None if self._saved_at is None else self.checkpoint,
+            saved_epoch=self._saved_at,
+        )
 
     def _now(self) -> float:
         """Read the clock once all work queued on the device is done."""
-        if self._steps.device.type == "cuda":
-            torch.cuda.synchronize(self._steps.device)
+        if self.steps.device.type == "cuda":
+            torch.cuda.synchronize(self.steps.device)
         return working_time()
-
-
-def _validation(validation: Any) -> TrainingData | None:
-    return None if validation is None else training_data(validation)
