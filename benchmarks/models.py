@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from clcore.errors import ArgumentError, UnknownNameError
 
 Initialisation = Literal["torch", "xavier"]
+Activation = Literal["relu", "sigmoid"]
 
 
 @dataclass(frozen=True)
@@ -24,14 +25,17 @@ class ModelSettings:
         name: `"mlp"`: fully connected with ReLU. With one hidden layer of 512 and dropout 0.5 it
             is Avalanche's `SimpleMLP`. `"conv"`: two convolutions of 5 x 5, each with ReLU and
             pooling, and a fully connected layer. `"resnet18"`: a ResNet-18 for small images, the
-            "reduced" one of Lopez-Paz and Ranzato 2017 with 20 channels.
+            "reduced" one of Lopez-Paz and Ranzato 2017 with 20 channels. `"resnet20"`: He et al.'s
+            for CIFAR: three stages of three blocks, shortcuts without parameters.
         hidden: `"mlp"`: units of each hidden layer; `"conv"`: channels of the two convolutions,
-            then units of the fully connected layer; `"resnet18"`: channels of the first stage.
+            then units of the fully connected layer; `"resnet18"`, `"resnet20"`: channels of the
+            first stage.
         dropout: Dropout rate after each hidden layer; `"conv"`: of whole channels after each
-            convolution, of units after the fully connected layer; not of `"resnet18"`.
+            convolution, of units after the fully connected layer; not of the ResNets.
         batch_norm: `"mlp"`: whether each hidden layer normalises over the batch, before its ReLU.
         initialisation: `"torch"`: PyTorch's default; `"xavier"`: weights uniform in
             ±√(6 / (fan in + fan out)), biases zero, as Mammoth and its descendants do.
+        activation: `"mlp"`: after each hidden layer, `"relu"` or `"sigmoid"`.
     """
 
     name: str = "mlp"
@@ -39,10 +43,11 @@ class ModelSettings:
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     batch_norm: bool = False
     initialisation: Initialisation = "torch"
+    activation: Activation = "relu"
 
 
 class MLP(nn.Module):
-    """A fully connected network: flatten, then hidden layers with ReLU, then a linear classifier.
+    """A fully connected network: flatten, then hidden layers, then a linear classifier.
 
     Args:
         inputs: Numbers in one sample.
@@ -50,6 +55,7 @@ class MLP(nn.Module):
         classes: Outputs.
         dropout: Dropout rate after each hidden layer.
         batch_norm: Whether each hidden layer normalises over the batch.
+        activation: After each hidden layer.
     """
 
     def __init__(
@@ -60,6 +66,7 @@ class MLP(nn.Module):
         dropout: float = 0.0,
         *,
         batch_norm: bool = False,
+        activation: Activation = "relu",
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Flatten()]
@@ -67,7 +74,7 @@ class MLP(nn.Module):
             layers.append(nn.Linear(before, after))
             if batch_norm:
                 layers.append(nn.BatchNorm1d(after))
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU() if activation == "relu" else nn.Sigmoid())
             if dropout:
                 layers.append(nn.Dropout(dropout))
         self.features = nn.Sequential(*layers)
@@ -114,7 +121,14 @@ class Conv(nn.Module):
 
 def _mlp(settings: ModelSettings, image_shape: tuple[int, ...], classes: int) -> nn.Module:
     inputs, rate = math.prod(image_shape), settings.dropout
-    return MLP(inputs, settings.hidden, classes, rate, batch_norm=settings.batch_norm)
+    return MLP(
+        inputs,
+        settings.hidden,
+        classes,
+        rate,
+        batch_norm=settings.batch_norm,
+        activation=settings.activation,
+    )
 
 
 def _without(settings: ModelSettings, *names: str) -> None:
@@ -170,10 +184,62 @@ def _small_resnet(
     return made
 
 
+class _Block(nn.Module):
+    """Two 3 x 3 convolutions and a shortcut without parameters (He et al.'s option A)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride, self.extra = stride, outputs - inputs
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.BatchNorm2d(outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        short = x[:, :, :: self.stride, :: self.stride]
+        if self.extra:
+            short = nn.functional.pad(short, (0, 0, 0, 0, self.extra // 2, -(-self.extra // 2)))
+        return torch.relu(self.body(x) + short)
+
+
+class _SpatialMean(nn.Module):
+    """Mean over height and width; unlike adaptive pooling deterministic on a GPU as well."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(dim=(2, 3))
+
+
+def _resnet20(settings: ModelSettings, image_shape: tuple[int, ...], classes: int) -> nn.Module:
+    _without(settings, "batch_norm", "dropout")
+    if len(settings.hidden) != 1:
+        raise ArgumentError(
+            f"model.hidden: got {settings.hidden}; resnet20 needs one number, the channels of its "
+            "first stage (16)"
+        )
+    width = settings.hidden[0]
+    layers: list[nn.Module] = [
+        nn.Conv2d(image_shape[0], width, 3, padding=1, bias=False),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    ]
+    channels = width
+    for stage in range(3):
+        for block in range(3):
+            outputs = width * 2**stage
+            layers.append(_Block(channels, outputs, 2 if stage and not block else 1))
+            channels = outputs
+    layers += [_SpatialMean(), nn.Linear(channels, classes)]
+    return nn.Sequential(*layers)
+
+
 MODELS: dict[str, Callable[[ModelSettings, tuple[int, ...], int], nn.Module]] = {
     "conv": _conv,
     "mlp": _mlp,
     "resnet18": _resnet18,
+    "resnet20": _resnet20,
 }
 """Builders by name: (settings, shape of a sample, classes) to a network."""
 
@@ -198,6 +264,10 @@ def build_model(
     """
     if settings.name not in MODELS:
         raise UnknownNameError("model", settings.name, MODELS)
+    if settings.activation != "relu" and settings.name != "mlp":
+        raise ArgumentError(
+            f"model.activation: got {settings.activation!r}; {settings.name} has ReLU only"
+        )
     if not settings.hidden:
         raise ArgumentError("model.hidden: at least one hidden layer is needed")
     with torch.random.fork_rng(devices=[]):

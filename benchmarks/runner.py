@@ -7,16 +7,14 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Protocol
 
-from benchmarks.environment import describe, differences
-from benchmarks.reporting import Results, Run
+from benchmarks.environment import differences
 from benchmarks.reporting.html import write_report
-from benchmarks.reporting.results import write_text_atomically
-from benchmarks.reporting.table import markdown_table
-from benchmarks.running.data import check_scenario, load_data
+from benchmarks.reporting.results import BaseResults, Record, write_text_atomically
+from benchmarks.running.data import load_data
 from benchmarks.running.execute import WandB, execute, needs_wandb
 from benchmarks.running.failures import RunError, disk_errors
-from benchmarks.running.folder import RunFolder
-from benchmarks.running.plan import Cell
+from benchmarks.running.folder import RunFolder, surroundings
+from benchmarks.running.plan import AnyCell
 from benchmarks.running.task import CellTask, complete_log, read_result
 from benchmarks.running.workers import run_in_workers
 from clcore.errors import ArgumentError, ClcoreError
@@ -27,38 +25,38 @@ logger = logging.getLogger(__name__)
 class Listener(Protocol):
     """Somebody who watches a run, such as the command line's progress bar."""
 
-    def begin(self, cells: list[Cell], finished: list[Cell]) -> None:
+    def begin(self, cells: list[AnyCell], finished: list[AnyCell]) -> None:
         """All cells of the run, and those that an earlier run has finished."""
 
-    def started(self, cell: Cell) -> None:
+    def started(self, cell: AnyCell) -> None:
         """A cell begins or goes on."""
 
-    def progress(self, cell: Cell, share: float) -> None:
+    def progress(self, cell: AnyCell, share: float) -> None:
         """The share of a cell that is done."""
 
-    def done(self, cell: Cell, run: Run) -> None:
+    def done(self, cell: AnyCell, run: Record) -> None:
         """A cell is finished and on disk."""
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def failed(self, cell: AnyCell, reason: str) -> None:
         """A cell could not be run."""
 
 
 class Silent:
     """A listener that does nothing."""
 
-    def begin(self, cells: list[Cell], finished: list[Cell]) -> None:
+    def begin(self, cells: list[AnyCell], finished: list[AnyCell]) -> None:
         """Do nothing."""
 
-    def started(self, cell: Cell) -> None:
+    def started(self, cell: AnyCell) -> None:
         """Do nothing."""
 
-    def progress(self, cell: Cell, share: float) -> None:
+    def progress(self, cell: AnyCell, share: float) -> None:
         """Do nothing."""
 
-    def done(self, cell: Cell, run: Run) -> None:
+    def done(self, cell: AnyCell, run: Record) -> None:
         """Do nothing."""
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def failed(self, cell: AnyCell, reason: str) -> None:
         """Do nothing."""
 
 
@@ -68,7 +66,7 @@ def run(
     workers: int = 1,
     wandb: WandB | None = None,
     listener: Listener | None = None,
-) -> Results:
+) -> BaseResults:
     """Run all cells of a run that are not finished, then write table and report.
 
     Each cell's checkpoint is written after each experience, so a run that is interrupted, killed
@@ -85,7 +83,7 @@ def run(
         The results of all cells; also in `results.json`, with `table.md` and `report.html`.
 
     Raises:
-        ArgumentError: `workers` is not positive, or the suite's scenario can't be built.
+        ArgumentError: `workers` is not positive, or the suite can't be run.
         DataUnavailableError: The data set is not in the cache.
         RunError: Cells failed, a worker died, or the disk is full. What was finished is kept.
         KeyboardInterrupt: Passed on after `results.json` was written with what is finished.
@@ -93,7 +91,7 @@ def run(
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise ArgumentError(f"workers: got {workers!r}; a positive number is needed")
     listener = Silent() if listener is None else listener
-    check_scenario(folder.suite)
+    folder.kind.check(folder.suite)
     # Missing data is said once, here, and not by every worker.
     load_data(folder.suite.dataset)
     _compare_environment(folder)
@@ -103,14 +101,14 @@ def run(
     ]
     finished = []
     for task in tasks:
-        result = read_result(task.folder)
+        result = read_result(task.folder, folder.kind.run)
         if result is not None:
             finished.append(task)
             with disk_errors(task.folder):
                 complete_log(task.folder, result)
     listener.begin(folder.cells, [task.cell for task in finished])
     todo = [t for t in tasks if t not in finished or (wandb and needs_wandb(t.folder))]
-    failures: list[tuple[Cell, str]] = []
+    failures: list[tuple[AnyCell, str]] = []
     try:
         _run_cells(folder, todo, workers, wandb, listener, finished, failures)
     finally:
@@ -122,11 +120,11 @@ def run(
     return finish(folder, wandb)
 
 
-def finish(folder: RunFolder, wandb: WandB | None = None) -> Results:
+def finish(folder: RunFolder, wandb: WandB | None = None) -> BaseResults:
     """Write `results.json`, `table.md` and `report.html`, and wandb's summary."""
     results = folder.write_results()
     with disk_errors(folder.path):
-        write_text_atomically(folder.path / "table.md", markdown_table(results))
+        write_text_atomically(folder.path / "table.md", folder.kind.markdown_table(results))
         write_report(folder.path)
     if wandb is not None:
         wandb.summarise(folder.path, results)
@@ -140,10 +138,10 @@ def _run_cells(
     wandb: WandB | None,
     listener: Listener,
     finished: list[CellTask],
-    failures: list[tuple[Cell, str]],
+    failures: list[tuple[AnyCell, str]],
 ) -> None:
     def done(task: CellTask) -> None:
-        run = read_result(task.folder)
+        run = read_result(task.folder, folder.kind.run)
         if run is None:
             raise RunError(f"{task.cell.name} ended without a result")
         folder.write_results()
@@ -179,7 +177,7 @@ def _run_cells(
 
 
 def _compare_environment(folder: RunFolder) -> None:
-    found = differences(folder.environment, describe(folder.suite.threads))
+    found = differences(folder.environment, surroundings(folder.suite))
     if found and folder.finished():
         logger.warning(
             "this run was begun elsewhere, so its last bits may differ from an unbroken one: %s",
@@ -187,7 +185,7 @@ def _compare_environment(folder: RunFolder) -> None:
         )
 
 
-def _describe(failures: list[tuple[Cell, str]], total: int) -> str:
+def _describe(failures: list[tuple[AnyCell, str]], total: int) -> str:
     cell, reason = failures[0]
     if len(failures) == 1:
         return f"{cell.name} failed: {reason}; the other {total - 1} cells are finished and kept"

@@ -46,7 +46,8 @@ def _methods() -> list[tuple[str, str]]:
 def _suites() -> list[tuple[str, str]]:
     from benchmarks import suites
 
-    return [(name, suites.find(name).title) for name in suites.names()]
+    found = [suites.find(name) for name in suites.names()]
+    return [(suite.name, f"{suite.kind:<9}  {suite.title}") for suite in found]
 
 
 def _datasets() -> list[tuple[str, str]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
 if TYPE_CHECKING:
-    from benchmarks.reporting import Run
-    from benchmarks.running.plan import Cell
+    from benchmarks.running.plan import AnyCell
 
 
 def console() -> Console:
@@ -42,7 +41,7 @@ class Progress:
             transient=True,
         )
         self._total: TaskID | None = None
-        self._shares: dict[Cell, float] = {}
+        self._shares: dict[AnyCell, float] = {}
         self._cells = self._before = self._finished = 0
         # Set when work is first heard of: starting the workers says nothing about the rest.
         self._started: float | None = None
@@ -60,7 +59,7 @@ class Progress:
     ) -> None:
         self.bars.stop()
 
-    def begin(self, cells: list[Cell], finished: list[Cell]) -> None:
+    def begin(self, cells: list[AnyCell], finished: list[AnyCell]) -> None:
         """Show how many cells there are."""
         self._cells, self._before = len(cells), len(finished)
         if finished:
@@ -73,19 +72,19 @@ class Progress:
             left="estimating",
         )
 
-    def started(self, cell: Cell) -> None:
+    def started(self, cell: AnyCell) -> None:
         """Show a cell that begins."""
         self._shares[cell] = 0.0
         self._show()
 
-    def progress(self, cell: Cell, share: float) -> None:
+    def progress(self, cell: AnyCell, share: float) -> None:
         """Move the estimate."""
         self._shares[cell] = share
         if self._started is None:
             self._started, self._at_start = time.perf_counter(), self._worked()
         self._show()
 
-    def done(self, cell: Cell, run: Run) -> None:
+    def done(self, cell: AnyCell, run: Any) -> None:
         """Show a finished cell."""
         self._shares.pop(cell, None)
         self._finished += 1
@@ -98,7 +97,7 @@ class Progress:
         )
         self._show()
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def failed(self, cell: AnyCell, reason: str) -> None:
         """Show a cell that failed."""
         self._shares.pop(cell, None)
         self._finished += 1

@@ -22,10 +22,10 @@ def report(
     """Write report.html for a run, or one page that compares several."""
     with one_sentence():
         from benchmarks.commands.progress import console
-        from benchmarks.reporting import read_results
         from benchmarks.reporting.html import compare, write_report
-        from benchmarks.reporting.table import console_table
+        from benchmarks.reporting.results import read_any_results
         from benchmarks.running.failures import disk_errors
+        from benchmarks.running.kind import kind_of
 
         with disk_errors(out or runs[0]):
             if len(runs) == 1:
@@ -33,5 +33,6 @@ def report(
             else:
                 written = compare(runs, out or Path("comparison.html"))
         for run in runs:
-            console().print(console_table(read_results(run)))
+            results = read_any_results(run)
+            console().print(kind_of(results.kind).console_table(results))
         typer.echo(f"report: {written}")

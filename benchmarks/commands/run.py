@@ -27,7 +27,15 @@ def run(
         typer.Option(help="Names with commas; `+nem` after one: nearest-mean classification."),
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="For example 0,1,2 or 0-4.")] = None,
-    memory: Annotated[str | None, typer.Option(help="Memory sizes, for example 200,500.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory sizes of a continual suite, for example 200,500.")
+    ] = None,
+    fractions: Annotated[
+        str | None, typer.Option(help="Fractions of an offline suite, for example 0.01,0.1 or 10%.")
+    ] = None,
+    optimizers: Annotated[
+        str | None, typer.Option(help="Optimisers of an offline suite, for example sgd,saga.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run.  [default: runs/SUITE, or SUITE-2, ...]"),
@@ -67,6 +75,8 @@ def run(
                 ("methods", _names(methods)),
                 ("seeds", _numbers("--seeds", seeds)),
                 ("memory_sizes", _numbers("--memory", memory)),
+                ("fractions", _fractions(fractions)),
+                ("optimizers", _names(optimizers)),
             )
             if values is not None
         }
@@ -93,8 +103,8 @@ def _folder(
 
     from benchmarks import suites
     from benchmarks.running import folder
+    from benchmarks.running.kind import kind_of
     from benchmarks.settings import override
-    from benchmarks.suites import CHOICE, FIXED
     from clcore.errors import ArgumentError
 
     if resume and overwrite:
@@ -102,9 +112,17 @@ def _folder(
     if (resume or overwrite) and out is None:
         flag = "--resume" if resume else "--overwrite"
         raise ArgumentError(f"{flag}: --out says which run is meant; it is missing")
-    suite = suites.find(name or "split-digits")
+    suite: Any = suites.find(name or "split-digits")
+    kind = kind_of(suite.kind)
+    for chosen in choice:
+        if chosen not in kind.choice:
+            option = {"memory_sizes": "memory"}.get(chosen, chosen)
+            raise ArgumentError(
+                f"--{option}: {suite.name} is an {kind.name} suite, which has no {option}; it has "
+                f"{', '.join(kind.choice.values())}".replace("an continual", "a continual")
+            )
     if assignments:
-        suite = override(suite, assignments, fixed=(*FIXED, *CHOICE))
+        suite = override(suite, assignments, fixed=(*kind.fixed, *kind.choice))
     if resume and out is not None and out.exists():
         # Settings need not be given again; those that are must agree.
         return folder.reopen(out, name=name, assignments=assignments, **choice)
@@ -127,7 +145,6 @@ def _wandb(requested: str) -> WandB | None:
 
 def _execute(folder: RunFolder, workers: int, wandb: WandB | None, *, quiet: bool) -> None:
     from benchmarks.commands.progress import Progress, console
-    from benchmarks.reporting.table import console_table
     from benchmarks.runner import run as run_cells
     from benchmarks.running.failures import RunError
     from benchmarks.running.signals import termination_as_interrupt
@@ -152,7 +169,7 @@ def _execute(folder: RunFolder, workers: int, wandb: WandB | None, *, quiet: boo
         typer.echo(f"clcore: {error}.\nTo {go_on}", err=True)
         raise typer.Exit(FAILED) from error
     if not quiet:
-        console().print(console_table(results))
+        console().print(folder.kind.console_table(results))
         console().print(f"report: {folder.path / 'report.html'}", soft_wrap=True, highlight=False)
 
 
@@ -160,6 +177,26 @@ def _names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     return tuple(part.strip().lower().replace("_", "-") for part in text.split(",") if part.strip())
+
+
+def _fractions(text: str | None) -> tuple[float, ...] | None:
+    from clcore.errors import ArgumentError
+
+    if text is None:
+        return None
+    fractions = []
+    for part in text.split(","):
+        number = part.strip()
+        try:
+            percent = number.endswith("%")
+            # Through text, so that 7% is 0.07 and not 0.07000000000000001.
+            value = float(f"{number[:-1].strip()}e-2") if percent else float(number)
+        except ValueError as error:
+            raise ArgumentError(
+                f"--fractions: got {text!r}; shares such as 0.1 or 10% with commas are needed"
+            ) from error
+        fractions.append(value)
+    return tuple(fractions)
 
 
 def _numbers(option: str, text: str | None) -> tuple[int, ...] | None:

@@ -119,6 +119,13 @@ class OfflineRun(Record):
     wrong_labels: Rate | None = Field(
         default=None, description="Share of wrong labels in the last coreset; null without noise."
     )
+    hardest_chosen: Rate | None = Field(
+        default=None,
+        description=(
+            "Share of the tenth of rows with the greatest loss at the end that is in the last "
+            "coreset; null where it was not measured."
+        ),
+    )
     weights: Weights | None = Field(default=None, description="Of the last coreset.")
 
     @property

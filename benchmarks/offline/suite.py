@@ -94,7 +94,9 @@ class OfflineSuite(AnySuite):
             them along an exponential (Cui et al. 2019); 1 for the data as they are.
         label_noise: Share of the training rows with a wrong label.
         evaluate_every: Epochs from one evaluation to the next; the last is evaluated always.
+        loss_rows: Training rows on which the loss is measured, drawn once; None for all.
         measure_gradients: Whether the error of the weighted gradient of each coreset is measured.
+        device: Where networks are trained.
         threads: Threads that each process lets PyTorch use.
         kind: Family of the suite.
         published: Numbers to compare with.
@@ -138,7 +140,9 @@ class OfflineSuite(AnySuite):
     imbalance: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
     label_noise: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     evaluate_every: Positive = 1
+    loss_rows: Positive | None = None
     measure_gradients: bool = True
+    device: Literal["cpu", "cuda"] = "cpu"
     threads: Positive = 1
     kind: Literal["offline"] = "offline"
     published: tuple[PublishedFraction, ...] = ()

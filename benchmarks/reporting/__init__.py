@@ -9,8 +9,10 @@ from benchmarks.reporting.aggregate import Spread, Summary, aggregate
 from benchmarks.reporting.events import EventLog, read_events
 from benchmarks.reporting.results import (
     SCHEMA,
+    BaseResults,
     Results,
     Run,
+    read_any_results,
     read_results,
     results_schema,
     write_results,
@@ -18,12 +20,14 @@ from benchmarks.reporting.results import (
 
 __all__ = [
     "SCHEMA",
+    "BaseResults",
     "EventLog",
     "Results",
     "Run",
     "Spread",
     "Summary",
     "aggregate",
+    "read_any_results",
     "read_events",
     "read_results",
     "results_schema",

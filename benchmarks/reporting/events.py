@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 SCHEMA = 1
 """The number of the event format, carried by each `start` event."""
 
-EVENTS = ("start", "train", "evaluation", "memory", "selection", "end", "resume")
+EVENTS = (
+    "start", "train", "evaluation", "memory", "selection", "point", "coreset", "end", "resume",
+)  # fmt: skip
 """Names of the events that this version writes."""
 
 Event: TypeAlias = dict[str, Any]

@@ -7,17 +7,19 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from benchmarks.reporting.aggregate import Summary, aggregate
 from benchmarks.reporting.charts import Style
 from benchmarks.reporting.events import Event, read_events
-from benchmarks.reporting.results import Results, read_results, results_file
+from benchmarks.reporting.results import BaseResults, Results, read_any_results, results_file
 from clcore.errors import ArgumentError, FormatError
+
+T_co = TypeVar("T_co", bound=BaseResults, covariant=True)
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Generic[T_co]):
     """One run folder.
 
     Args:
@@ -28,7 +30,7 @@ class Source:
 
     label: str
     folder: Path
-    results: Results
+    results: T_co
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Entry:
         style: Look and name in every chart.
     """
 
-    source: Source
+    source: Source[Results]
     summary: Summary
     style: Style
 
@@ -87,7 +89,7 @@ class Memory:
 class Gathered:
     """Sources, groups and memories of a page, and what could not be read."""
 
-    sources: list[Source]
+    sources: list[Source[Results]]
     groups: list[Group]
     memories: dict[tuple[str, str, int], Memory] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -98,7 +100,7 @@ class Gathered:
         return self.memories.get((entry.source.label, summary.method, summary.memory_size))
 
 
-def open_sources(paths: Sequence[str | os.PathLike[str]]) -> list[Source]:
+def open_sources(paths: Sequence[str | os.PathLike[str]]) -> list[Source[BaseResults]]:
     """Read several run folders.
 
     Args:
@@ -108,7 +110,7 @@ def open_sources(paths: Sequence[str | os.PathLike[str]]) -> list[Source]:
         One source each, with labels that differ.
 
     Raises:
-        ArgumentError: No folder given, or the same one twice.
+        ArgumentError: No folder given, the same one twice, or folders of several kinds.
         FormatError: A folder without readable results, or without any run.
     """
     if not paths:
@@ -116,9 +118,9 @@ def open_sources(paths: Sequence[str | os.PathLike[str]]) -> list[Source]:
     folders = [results_file(path).resolve().parent for path in paths]
     if len(set(folders)) < len(folders):
         raise ArgumentError("runs: the same run folder is given twice")
-    sources = []
+    sources: list[Source[BaseResults]] = []
     for path, folder in zip(paths, folders, strict=True):
-        results = read_results(path)
+        results = read_any_results(path)
         if not results.runs:
             raise FormatError(f"{folder} holds no finished run yet; resume it first")
         parts = 1
@@ -126,10 +128,13 @@ def open_sources(paths: Sequence[str | os.PathLike[str]]) -> list[Source]:
                   for other in folders):  # fmt: skip
             parts += 1
         sources.append(Source("/".join(folder.parts[-parts:]), folder, results))
+    if len({source.results.kind for source in sources}) > 1:
+        found = ", ".join(f"{source.label} is {source.results.kind}" for source in sources)
+        raise ArgumentError(f"runs: only runs of one kind of suite can be compared; {found}")
     return sources
 
 
-def gather(sources: Sequence[Source]) -> Gathered:
+def gather(sources: Sequence[Source[Results]]) -> Gathered:
     """Group methods for the charts, give each a look, and read the memories' logs.
 
     Args:

@@ -23,7 +23,7 @@ from benchmarks.reporting.cost_chart import cost_chart
 from benchmarks.reporting.curve_chart import curve_chart
 from benchmarks.reporting.gather import Entry, Gathered, Group, Source, gather, open_sources
 from benchmarks.reporting.heat import composition_chart, matrix_chart
-from benchmarks.reporting.results import write_text_atomically
+from benchmarks.reporting.results import BaseResults, Results, write_text_atomically
 from benchmarks.reporting.svg import Scale, element, nice_ticks
 from benchmarks.reporting.words import headline, tiles
 from clcore.errors import ArgumentError
@@ -68,18 +68,22 @@ def compare(runs: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str])
     return _write(open_sources(runs), Path(out))
 
 
-def _write(sources: Sequence[Source], out: Path) -> Path:
+def _write(sources: Sequence[Source[BaseResults]], out: Path) -> Path:
+    from benchmarks.running.kind import kind_of
+
     if not out.parent.is_dir():
         raise ArgumentError(f"out: the folder {out.parent} does not exist")
-    write_text_atomically(out, render(sources))
+    write_text_atomically(out, kind_of(sources[0].results.kind).page(sources))
     return out
 
 
-def render(sources: Sequence[Source]) -> str:
-    """The page as text.
+def fill(template: str, sources: Sequence[Source[BaseResults]], **content: Any) -> str:
+    """Fill in a page's template, and what all pages have: heading, settings, environment.
 
     Args:
-        sources: From `gather.open_sources`.
+        template: Its file name.
+        sources: The run folders.
+        **content: What this page has besides.
     """
     environment = Environment(
         loader=PackageLoader("benchmarks.reporting", "templates"),
@@ -89,13 +93,31 @@ def render(sources: Sequence[Source]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    gathered = gather(sources)
     suites = list(dict.fromkeys(source.results.suite for source in sources))
-    return environment.get_template("report.html").render(
+    return environment.get_template(template).render(
         title=" · ".join(suites),
         subtitle=_subtitle(sources),
         several=len(sources) > 1,
         sources=sources,
+        settings=side_by_side([_without_command(source.results.settings) for source in sources]),
+        machine=side_by_side([_without_command(source.results.environment) for source in sources]),
+        commands=[reproduce(source) for source in sources],
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        **content,
+    )
+
+
+def render(sources: Sequence[Source[Results]]) -> str:
+    """The page of runs of continual suites, as text.
+
+    Args:
+        sources: From `gather.open_sources`.
+    """
+    gathered = gather(sources)
+    suites = list(dict.fromkeys(source.results.suite for source in sources))
+    return fill(
+        "report.html",
+        sources,
         headline=headline(gathered),
         tiles=tiles(gathered),
         columns=table.COLUMNS,
@@ -107,20 +129,16 @@ def render(sources: Sequence[Source]) -> str:
         table_note=_note(sources),
         sections=[_section(gathered, group) for group in gathered.groups],
         notes=gathered.notes,
-        settings=side_by_side([_without_command(source.results.settings) for source in sources]),
-        machine=side_by_side([_without_command(source.results.environment) for source in sources]),
-        commands=[reproduce(source) for source in sources],
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def _subtitle(sources: Sequence[Source]) -> str:
+def _subtitle(sources: Sequence[Source[BaseResults]]) -> str:
     """What the suites call themselves in their settings."""
     titles = [source.results.settings.get("title") for source in sources]
     return " · ".join(dict.fromkeys(title for title in titles if isinstance(title, str)))
 
 
-def _note(sources: Sequence[Source]) -> str:
+def _note(sources: Sequence[Source[Results]]) -> str:
     notes = dict.fromkeys(table.note(source.results) for source in sources)
     if len(notes) == 1:
         return next(iter(notes))
@@ -268,7 +286,7 @@ def side_by_side(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"same": same, "different": different}
 
 
-def reproduce(source: Source) -> str:
+def reproduce(source: Source[BaseResults]) -> str:
     """The command that makes a run again.
 
     Args:
@@ -276,12 +294,14 @@ def reproduce(source: Source) -> str:
 
     Returns:
         What the run itself recorded as `command`, or else one made from suite, methods, seeds and
-        memory sizes.
+        memory sizes, where it is of a continual suite.
     """
     results = source.results
     recorded = results.environment.get("command", results.settings.get("command"))
     if isinstance(recorded, str):
         return recorded
+    if not isinstance(results, Results):
+        return shlex.join(["clcore", "run", results.suite])
     methods = dict.fromkeys(run.method for run in results.runs)
     seeds = sorted({run.seed for run in results.runs})
     sizes = sorted({run.memory_size for run in results.runs} - {0})

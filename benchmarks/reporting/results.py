@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,6 +26,9 @@ Difference = Annotated[float, Field(ge=-1.0, le=1.0)]
 """A difference of two rates, in [-1, 1]."""
 
 Count = Annotated[int, Field(ge=0)]
+
+
+T = TypeVar("T", bound="BaseResults")
 
 
 class Record(BaseModel):
@@ -102,30 +106,45 @@ class BaseResults(Record):
 
     schema_number: int = Field(default=SCHEMA, alias="schema", description="Always 1.")
     suite: str = Field(min_length=1, description="Registered name of the suite.")
+    kind: str = Field(default="continual", description="Family of the suite.")
     environment: dict[str, Any] = Field(
         default_factory=dict, description="Versions, machine, threads, commit."
     )
     settings: dict[str, Any] = Field(default_factory=dict, description="All settings of the suite.")
+    runs: Sequence[Record] = Field(description="One entry a cell.")
 
 
 class Results(BaseResults):
     """Everything that one run of a continual suite measured."""
 
-    kind: str = Field(default="continual", description="Family of the suite.")
     runs: list[Run] = Field(description="One entry a cell.")
 
 
-def results_schema() -> dict[str, Any]:
+def results_schema(kind: str = "continual") -> dict[str, Any]:
     """JSON schema of `results.json`.
+
+    Args:
+        kind: Family of the suite: `"continual"` or `"offline"`.
 
     Returns:
         The schema as plain dictionaries, ready for `json.dumps`.
     """
-    return Results.model_json_schema(by_alias=True)
+    return _class_of(kind, "results_schema").model_json_schema(by_alias=True)
+
+
+def _class_of(kind: object, where: str) -> type[BaseResults]:
+    """The class of the results of a kind of suite."""
+    if kind == "continual":
+        return Results
+    if kind == "offline":
+        from benchmarks.offline.record import OfflineResults
+
+        return OfflineResults
+    raise FormatError(f"{where}: {kind!r} is no kind of suite that this version knows")
 
 
 def parse_results(record: object, *, where: str = "results") -> Results:
-    """Check a decoded `results.json`.
+    """Check the decoded `results.json` of a continual suite.
 
     Args:
         record: What `json.load` returned.
@@ -133,6 +152,28 @@ def parse_results(record: object, *, where: str = "results") -> Results:
 
     Returns:
         The typed results.
+
+    Raises:
+        FormatError: It is not a results record, one of another schema, or of another kind.
+    """
+    return _of_kind(parse_any_results(record, where=where), Results, where)
+
+
+def _of_kind(results: BaseResults, wanted: type[T], where: str) -> T:
+    if not isinstance(results, wanted):
+        raise FormatError(f"{where} is of a suite of kind {results.kind!r}, which is not for this")
+    return results
+
+
+def parse_any_results(record: object, *, where: str = "results") -> BaseResults:
+    """Check the decoded `results.json` of a suite of any kind.
+
+    Args:
+        record: What `json.load` returned.
+        where: Where it came from, for the error message.
+
+    Returns:
+        The typed results: `Results`, or those of its kind.
 
     Raises:
         FormatError: It is not a results record, or one of another schema.
@@ -145,7 +186,7 @@ def parse_results(record: object, *, where: str = "results") -> Results:
             f"{SCHEMA}; read it with the version of clcore that wrote it, or run the suite again"
         )
     try:
-        return Results.model_validate(record)
+        return _class_of(record.get("kind", "continual"), where).model_validate(record)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the record"
@@ -176,7 +217,22 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         path: The file, or the run folder that holds it.
 
     Returns:
-        The typed results.
+        The typed results of a continual suite.
+
+    Raises:
+        FormatError: No such file, not JSON, damaged, of another schema or kind; says which.
+    """
+    return _of_kind(read_any_results(path), Results, str(results_file(path)))
+
+
+def read_any_results(path: str | os.PathLike[str]) -> BaseResults:
+    """Read and check a `results.json` of a suite of any kind.
+
+    Args:
+        path: The file, or the run folder that holds it.
+
+    Returns:
+        The typed results: `Results`, or those of its kind.
 
     Raises:
         FormatError: No such file, not JSON, damaged, or of another schema; says which.
@@ -186,7 +242,7 @@ def read_results(path: str | os.PathLike[str]) -> Results:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise FormatError(f"{file} is damaged: it is not valid JSON ({error})") from error
-    return parse_results(record, where=str(file))
+    return parse_any_results(record, where=str(file))
 
 
 def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
@@ -215,7 +271,7 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
-def write_results(path: str | os.PathLike[str], results: Results) -> Path:
+def write_results(path: str | os.PathLike[str], results: BaseResults) -> Path:
     """Write results, atomically.
 
     Args:
@@ -229,7 +285,7 @@ def write_results(path: str | os.PathLike[str], results: Results) -> Path:
         ArgumentError: `results` is not a `Results`.
         OSError: The disk is full or the folder can't be written; an older file stays as it was.
     """
-    if not isinstance(results, Results):
+    if not isinstance(results, BaseResults):
         raise ArgumentError(f"results must be a Results, not {type(results).__name__}")
     given = Path(path)
     file = given / "results.json" if given.is_dir() else given

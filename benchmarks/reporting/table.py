@@ -83,7 +83,7 @@ def seconds_text(spread: Spread) -> str:
     return spread.text(digits=1 if spread.mean >= 10 else 2 if spread.mean >= 0.1 else 3)
 
 
-def _indistinguishable(best: Spread, other: Spread) -> bool:
+def indistinguishable(best: Spread, other: Spread) -> bool:
     """Welch's test at 5 %: the difference may be chance."""
     if best.std is None or other.std is None:
         return best.mean == other.mean
@@ -119,7 +119,7 @@ def best_of(summaries: Sequence[Summary]) -> set[tuple[str, int]]:
         marked |= {
             (summary.method, size)
             for summary in group
-            if _indistinguishable(best.final_accuracy, summary.final_accuracy)
+            if indistinguishable(best.final_accuracy, summary.final_accuracy)
         }
     return marked
 

@@ -13,6 +13,7 @@ import wandb
 from benchmarks.reporting import wandb_keys as keys
 from benchmarks.reporting.aggregate import Spread, aggregate
 from benchmarks.reporting.gather import Source, open_sources
+from benchmarks.reporting.results import BaseResults, Results
 from benchmarks.reporting.wandb_mode import Mode
 from benchmarks.reporting.wandb_run import (
     Fed,
@@ -22,6 +23,7 @@ from benchmarks.reporting.wandb_run import (
     staging,
     start_run,
 )
+from benchmarks.running.kind import kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,16 +42,26 @@ NUMBERS = (
 """Numbers of a method; each has a column for its mean and one for its deviation."""
 
 
-def methods_table(sources: Sequence[Source]) -> wandb.Table:
+def methods_table(sources: Sequence[Source[BaseResults]]) -> wandb.Table:
     """Methods × mean and standard deviation.
 
     Args:
-        sources: Run folders, from `gather.open_sources`.
+        sources: Run folders of one kind of suite, from `gather.open_sources`.
 
     Returns:
         A table with numeric columns, so that wandb can sort by them.
     """
-    columns: list[str | int] = ["run", "method", "memory_size", "seeds"]
+    columns, data = kind_of(sources[0].results.kind).methods_table(sources)
+    return wandb.Table(columns=list(columns), data=data)
+
+
+def continual_methods(sources: Sequence[Source[Results]]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of that table for continual suites.
+
+    Args:
+        sources: Run folders.
+    """
+    columns = ["run", "method", "memory_size", "seeds"]
     columns += [f"{name}{part}" for name in NUMBERS for part in ("", "_std")]
     data: list[list[Any]] = []
     for source in sources:
@@ -60,7 +72,7 @@ def methods_table(sources: Sequence[Source]) -> wandb.Table:
                 spread: Spread = getattr(summary, name)
                 line += [float(spread.mean), spread.std]
             data.append(line)
-    return wandb.Table(columns=columns, data=data)
+    return columns, data
 
 
 def summary(
@@ -119,7 +131,7 @@ def summary(
         return None
 
 
-def _results_artifact(source: Source) -> wandb.Artifact:
+def _results_artifact(source: Source[BaseResults]) -> wandb.Artifact:
     name = keys.plain(f"results-{source.results.suite}")
     artifact = wandb.Artifact(name, type="results", metadata={"run": source.label})
     for file in ("results.json", "table.md", "report.html"):

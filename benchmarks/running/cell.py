@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import random
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
-
-import numpy as np
-import torch
 
 from benchmarks import methods, metrics
 from benchmarks.models import build_model
@@ -27,10 +21,13 @@ from benchmarks.running.failures import disk_errors
 from benchmarks.running.journal import Journal
 from benchmarks.running.learners import exemplar_predictor, make_learner
 from benchmarks.running.monitor import Monitor
+from benchmarks.running.plan import Cell
+from benchmarks.running.reproducible import reproducible, seed_everything
 from benchmarks.running.state import CellState
 from benchmarks.running.task import CellTask, end_event, read_result
 from benchmarks.scenarios import Scenario
 from benchmarks.settings import derived_seed
+from benchmarks.suites import Suite
 from clcore import Cost
 from clcore.errors import FormatError
 from clcore.guard import guard
@@ -56,7 +53,7 @@ def run_cell(
         ClcoreError: The cell can't be run, or what an earlier run left is damaged.
         DiskError: Something could not be written; what was finished before is kept.
     """
-    with guard(), _reproducible(task.suite.threads), disk_errors(task.folder):
+    with guard(), reproducible(task.suite.threads), disk_errors(task.folder):
         task.folder.mkdir(parents=True, exist_ok=True)
         finished = read_result(task.folder)
         if finished is not None:
@@ -64,27 +61,13 @@ def run_cell(
         return _CellRun(task, on_progress).run(follow)
 
 
-@contextmanager
-def _reproducible(threads: int) -> Iterator[None]:
-    """Fix the number of threads and refuse nondeterministic kernels, for the time of a cell."""
-    # Read by cuBLAS when it starts; without it, it is not deterministic.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.get_num_threads()
-    strict = torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(strict)
-        torch.set_num_threads(before)
-
-
 class _CellRun:
     """The work of one cell; lives as long as the cell runs."""
 
     def __init__(self, task: CellTask, on_progress: Callable[[float], None]) -> None:
         suite, cell = task.suite, task.cell
+        assert isinstance(suite, Suite)
+        assert isinstance(cell, Cell)
         self.task, self.suite, self.cell, self.folder = task, suite, cell, task.folder
         self.method = methods.find(cell.method)
         self.scenario: Scenario = build_scenario(suite, cell.seed)
@@ -168,7 +151,7 @@ class _CellRun:
     def _learn(self, experience: int, monitor: Monitor) -> None:
         # Every experience starts from a seed of its own, so nothing but the checkpoint is needed
         # to continue at its beginning.
-        _seed_everything(derived_seed(self.cell.seed, f"experience {experience}"))
+        seed_everything(derived_seed(self.cell.seed, f"experience {experience}"))
         monitor.begin_experience(
             self.learner.steps(experience), self.suite.log_points, self.suite.evaluations_during
         )
@@ -267,9 +250,3 @@ class _CellRun:
         write_text_atomically(self.folder / "result.json", record + "\n")
         log.write(end_event(run, state.counts.iteration, self.folder))
         return run
-
-
-def _seed_everything(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002 - Avalanche and plugins draw from the global generators
-    torch.manual_seed(seed)

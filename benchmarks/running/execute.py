@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.reporting import Results
 from benchmarks.reporting.events import Sink
-from benchmarks.reporting.results import write_text_atomically
+from benchmarks.reporting.results import BaseResults, write_text_atomically
 from benchmarks.running.failures import disk_errors
+from benchmarks.running.kind import kind_of
 from benchmarks.running.task import CellTask
 
 MARK = "wandb.json"
@@ -30,11 +30,11 @@ class WandB:
     mode: Literal["online", "offline"]
     project: str = "clcore"
 
-    def summarise(self, folder: Path, results: Results) -> None:
+    def summarise(self, folder: Path, results: BaseResults) -> None:
         """Make the run with the table across all methods; failures are logged, not raised."""
         from benchmarks.reporting.wandb_summary import summary
 
-        if results.runs:
+        if getattr(results, "runs", None):
             summary(folder, mode=self.mode, project=self.project)
 
 
@@ -52,13 +52,11 @@ def execute(task: CellTask, wandb: WandB | None, on_progress: Callable[[float], 
         on_progress: Called now and then with the share that is done.
 
     Raises:
-        ClcoreError: See `run_cell`. What goes wrong with wandb is logged and stops nothing.
+        ClcoreError: See `Kind.run_cell`. What goes wrong with wandb is logged and stops nothing.
     """
-    # Avalanche takes seconds to import; who only hands out cells does without.
-    from benchmarks.running.cell import run_cell
-
+    kind = kind_of(task.suite.kind)
     if wandb is None:
-        run_cell(task, on_progress)
+        kind.run_cell(task, on_progress, None)
         return
     from benchmarks.reporting.wandb_sink import WandBSink, feed, live
 
@@ -69,7 +67,7 @@ def execute(task: CellTask, wandb: WandB | None, on_progress: Callable[[float], 
         return followers[0]
 
     try:
-        run_cell(task, on_progress, follow=follow if wandb.mode == "online" else None)
+        kind.run_cell(task, on_progress, follow if wandb.mode == "online" else None)
     except BaseException:
         for follower in followers:
             follower.close(exit_code=1)

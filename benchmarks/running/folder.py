@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment import describe
-from benchmarks.reporting import Results, Run, write_results
-from benchmarks.reporting.results import write_text_atomically
-from benchmarks.running.data import check_scenario, load_data
+from benchmarks.reporting.results import BaseResults, Record, write_results, write_text_atomically
+from benchmarks.running.data import load_data
 from benchmarks.running.failures import disk_errors
-from benchmarks.running.plan import Cell, cells_of, united
+from benchmarks.running.kind import Kind, kind_of
+from benchmarks.running.plan import AnyCell, united
 from benchmarks.running.task import read_result
 from benchmarks.settings import changed, from_plain, override, settings_hash, to_plain
-from benchmarks.suites import CHOICE, FIXED, Suite
+from benchmarks.suites import AnySuite
 from clcore.errors import ArgumentError, FormatError
 
 SCHEMA = 1
 """Number of the format of `settings.json`."""
 
-OURS = ("cells", "results.json", "table.md", "report.html", "settings.json", "wandb")
+OURS = ("cells", "results.json", "table.md", "report.html", "settings.json", "shared", "wandb")
 """What a run writes into its folder, and what overwriting it removes."""
 
 
@@ -39,10 +39,11 @@ class RunFolder:
     """
 
     def __init__(
-        self, path: Path, suite: Suite, cells: list[Cell], environment: dict[str, Any]
+        self, path: Path, suite: AnySuite, cells: list[AnyCell], environment: dict[str, Any]
     ) -> None:
         self.path, self.suite, self.cells, self.environment = path, suite, cells, environment
-        self._runs: dict[Cell, Run] = {}
+        self.kind: Kind[Any, Any, Any, Any] = kind_of(suite.kind)
+        self._runs: dict[AnyCell, Record] = {}
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -52,12 +53,11 @@ class RunFolder:
         `command` makes the run again.
         """
         plain = to_plain(self.suite)
-        telling = {
-            k: v for k, v in plain.items() if k not in (*CHOICE, "title", "published", "sources")
-        }
+        silent = (*self.kind.choice, "title", "published", "sources")
+        telling = {k: v for k, v in plain.items() if k not in silent}
         return {**plain, "hash": settings_hash(telling), "command": command_of(self.suite)}
 
-    def cell_folder(self, cell: Cell) -> Path:
+    def cell_folder(self, cell: AnyCell) -> Path:
         """Where a cell's files are."""
         return self.path / "cells" / cell.name
 
@@ -67,18 +67,18 @@ class RunFolder:
             "schema": SCHEMA,
             "suite": self.suite.name,
             "settings": to_plain(self.suite),
-            "cells": [[cell.method, cell.memory_size, cell.seed] for cell in self.cells],
+            "cells": [cell.record() for cell in self.cells],
             "environment": self.environment,
         }
         with disk_errors(self.path):
             (self.path / "cells").mkdir(parents=True, exist_ok=True)
             write_text_atomically(self.path / "settings.json", json.dumps(record, indent=1) + "\n")
 
-    def finished(self) -> list[Cell]:
+    def finished(self) -> list[AnyCell]:
         """The cells whose results are there."""
         return [c for c in self.cells if (self.cell_folder(c) / "result.json").is_file()]
 
-    def results(self) -> Results:
+    def results(self) -> BaseResults:
         """The results of the finished cells.
 
         Raises:
@@ -86,11 +86,11 @@ class RunFolder:
         """
         for cell in self.finished():
             # A result does not change once it is there; each file is read once.
-            run = self._runs.get(cell) or read_result(self.cell_folder(cell))
+            run = self._runs.get(cell) or read_result(self.cell_folder(cell), self.kind.run)
             if run is not None:
                 self._runs[cell] = run
-        runs = [self._runs[cell] for cell in self.cells if cell in self._runs]
-        return Results.model_validate(
+        runs = self.kind.complete([self._runs[c] for c in self.cells if c in self._runs])
+        results: BaseResults = self.kind.results.model_validate(
             {
                 "schema": 1,
                 "suite": self.suite.name,
@@ -100,8 +100,9 @@ class RunFolder:
                 "runs": [run.model_dump(mode="json") for run in runs],
             }
         )
+        return results
 
-    def write_results(self) -> Results:
+    def write_results(self) -> BaseResults:
         """Write `results.json` with the cells that are finished."""
         results = self.results()
         with disk_errors(self.path):
@@ -109,14 +110,19 @@ class RunFolder:
         return results
 
 
-def command_of(suite: Suite) -> str:
+def surroundings(suite: AnySuite) -> dict[str, Any]:
+    """Where a suite would run: see `environment.describe`."""
+    return describe(suite.threads, getattr(suite, "device", "cpu"))
+
+
+def command_of(suite: AnySuite) -> str:
     """The command line that runs a suite with these settings."""
     from benchmarks import suites
 
     words = ["clcore", "run", suite.name]
     if suite.name in suites.REGISTRY:
-        plain = suites.find(suite.name)
-        for name, option in zip(CHOICE, ("--methods", "--memory", "--seeds"), strict=True):
+        plain: Any = suites.find(suite.name)
+        for name, option in kind_of(suite.kind).choice.items():
             values = getattr(suite, name)
             if values != getattr(plain, name):
                 words += [option, ",".join(map(str, values))]
@@ -126,7 +132,7 @@ def command_of(suite: Suite) -> str:
     return shlex.join(words)
 
 
-def create(path: Path, suite: Suite, *, overwrite: bool = False) -> RunFolder:
+def create(path: Path, suite: AnySuite, *, overwrite: bool = False) -> RunFolder:
     """Begin a run in a new or empty folder.
 
     Args:
@@ -143,8 +149,9 @@ def create(path: Path, suite: Suite, *, overwrite: bool = False) -> RunFolder:
         DataUnavailableError: The data set is not in the cache.
         DiskError: The folder can't be written.
     """
-    cells = cells_of(suite)
-    check_scenario(suite)
+    kind = kind_of(suite.kind)
+    cells = list(kind.cells_of(suite))
+    kind.check(suite)
     load_data(suite.dataset)
     if path.exists() and not path.is_dir():
         raise ArgumentError(f"--out: {path} is a file; a folder is needed")
@@ -166,7 +173,7 @@ def create(path: Path, suite: Suite, *, overwrite: bool = False) -> RunFolder:
                     shutil.rmtree(target)
                 else:
                     target.unlink(missing_ok=True)
-    run = RunFolder(path, suite, cells, describe(suite.threads))
+    run = RunFolder(path, suite, cells, surroundings(suite))
     run.write_settings()
     return run
 
@@ -184,7 +191,7 @@ def reopen(
         path: Its folder.
         name: The suite that it should be of; None for any.
         assignments: `key=value` settings; none may differ from what is recorded.
-        **choice: `methods`, `memory_sizes`, `seeds`: run these cells too.
+        **choice: `methods`, `seeds` and what else the kind lets choose: run these cells too.
 
     Returns:
         The run with all its cells.
@@ -199,18 +206,21 @@ def reopen(
         raise ArgumentError(
             f"--resume: {path} is a run of {suite.name}, not of {name}; nothing was changed"
         )
-    differing = changed(suite, override(suite, assignments, fixed=(*FIXED, *CHOICE)))
+    kind = kind_of(suite.kind)
+    fixed = (*kind.fixed, *kind.choice)
+    differing = changed(suite, override(suite, assignments, fixed=fixed))
     if differing:
         raise ArgumentError(
             f"--resume: {path} was made with other settings than {', '.join(differing)}; nothing "
             "was changed: leave --set away to continue it, or give another folder"
         )
     if choice:
-        cells = united(cells, cells_of(replace(suite, **choice)))
+        plain: Any = suite
+        cells = united(cells, kind.cells_of(replace(plain, **choice)))
         added: dict[str, Any] = {
             key: tuple(dict.fromkeys([*getattr(suite, key), *choice[key]])) for key in choice
         }
-        suite = replace(suite, **added)
+        suite = replace(plain, **added)
     run = RunFolder(path, suite, cells, environment)
     run.write_settings()
     return run
@@ -225,7 +235,7 @@ def _is_run(path: Path) -> bool:
     return isinstance(record, dict) and {"schema", "suite", "settings"} <= set(record)
 
 
-def _read_settings(path: Path) -> tuple[Suite, list[Cell], dict[str, Any]]:
+def _read_settings(path: Path) -> tuple[AnySuite, list[AnyCell], dict[str, Any]]:
     file = path / "settings.json"
     if not file.is_file():
         raise FormatError(f"{path} holds no run of clcore: there is no settings.json")
@@ -241,8 +251,9 @@ def _read_settings(path: Path) -> tuple[Suite, list[Cell], dict[str, Any]]:
             f"{SCHEMA}; nothing was changed: give another folder, or --overwrite"
         )
     try:
-        suite = from_plain(Suite, record["settings"])
-        cells = [Cell(str(m), int(size), int(seed)) for m, size, seed in record["cells"]]
+        kind = kind_of(record["settings"]["kind"])
+        suite: AnySuite = from_plain(kind.suite, record["settings"])
+        cells: list[AnyCell] = [kind.cell(cell) for cell in record["cells"]]
         return suite, cells, dict(record["environment"])
     except (ArgumentError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{file} is damaged: {error}") from error

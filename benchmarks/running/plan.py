@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchmarks import methods
 from benchmarks.models import MODELS
@@ -11,8 +12,34 @@ from benchmarks.suites import Suite
 from clcore.errors import ArgumentError, UnknownNameError
 
 
+class AnyCell:
+    """One run of a suite of any kind: a frozen dataclass of a method, a seed, and what else."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def method(self) -> str:
+            """Name with its options."""
+
+        @property
+        def seed(self) -> int:
+            """Seed of the run."""
+
+    @property
+    def name(self) -> str:
+        """Name of the cell's folder, and of its wandb run."""
+        raise NotImplementedError
+
+    def record(self) -> list[Any]:
+        """The cell as plain values, for `settings.json`; `Kind.cell` reads them."""
+        return list(astuple(self))  # type: ignore[call-overload]
+
+
+C = TypeVar("C", bound=AnyCell)
+
+
 @dataclass(frozen=True, order=True)
-class Cell:
+class Cell(AnyCell):
     """One run: one method with one memory size and one seed.
 
     Attributes:
@@ -80,6 +107,6 @@ def cells_of(suite: Suite) -> list[Cell]:
     return cells
 
 
-def united(first: Iterable[Cell], second: Iterable[Cell]) -> list[Cell]:
+def united(first: Iterable[C], second: Iterable[C]) -> list[C]:
     """Cells of both lists, each once, in order."""
     return list(dict.fromkeys([*first, *second]))

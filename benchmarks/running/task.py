@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from benchmarks.reporting import EventLog, Run, read_events
-from benchmarks.running.plan import Cell
-from benchmarks.suites import Suite
+from benchmarks.reporting.results import Record
+from benchmarks.running.plan import AnyCell
+from benchmarks.suites import AnySuite
 from clcore.errors import FormatError
 
 
@@ -24,15 +25,26 @@ class CellTask:
         environment: Description of the machine, for the record.
     """
 
-    suite: Suite
-    cell: Cell
+    suite: AnySuite
+    cell: AnyCell
     folder: Path
     settings: dict[str, Any]
     environment: dict[str, Any]
 
 
-def read_result(folder: Path) -> Run | None:
+R = TypeVar("R", bound=Record)
+
+
+@overload
+def read_result(folder: Path) -> Run | None: ...
+@overload
+def read_result(folder: Path, kind: type[R]) -> R | None: ...
+def read_result(folder: Path, kind: type[Any] = Run) -> Any:
     """The result of a finished cell; None while it is not finished.
+
+    Args:
+        folder: The cell's folder.
+        kind: Class of the result.
 
     Raises:
         FormatError: The file is damaged.
@@ -41,12 +53,12 @@ def read_result(folder: Path) -> Run | None:
     if not file.is_file():
         return None
     try:
-        return Run.model_validate_json(file.read_text(encoding="utf-8"))
+        return kind.model_validate_json(file.read_text(encoding="utf-8"))
     except ValueError as error:  # not UTF-8, not JSON, or not a run
         raise FormatError(f"{file} is damaged; delete {folder} to run this cell again") from error
 
 
-def complete_log(folder: Path, run: Run) -> None:
+def complete_log(folder: Path, run: Record) -> None:
     """Write the `end` event of a finished cell, should its process have been killed before it.
 
     Args:
@@ -61,7 +73,7 @@ def complete_log(folder: Path, run: Run) -> None:
                 log.write(end_event(run, events[-1].get("iteration", 0), folder))
 
 
-def end_event(run: Run, iteration: int, folder: Path) -> dict[str, Any]:
+def end_event(run: Record, iteration: int, folder: Path) -> dict[str, Any]:
     """The last event of a cell.
 
     Args:
@@ -69,10 +81,10 @@ def end_event(run: Run, iteration: int, folder: Path) -> dict[str, Any]:
         iteration: Steps taken.
         folder: The cell's folder.
     """
-    memory = "memory.safetensors"
+    kept = {kind: f"{kind}.safetensors" for kind in ("memory", "coreset")}
     return {
         "event": "end",
         "iteration": iteration,
         "result": run.model_dump(mode="json"),
-        "artifacts": {"memory": memory} if (folder / memory).is_file() else {},
+        "artifacts": {kind: name for kind, name in kept.items() if (folder / name).is_file()},
     }

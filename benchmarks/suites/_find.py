@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.suites._base import Suite
+from benchmarks.suites._base import AnySuite
 from clcore.registry import Registry
 
-REGISTRY: Registry[Suite] = Registry(
-    kind="suite", package="benchmarks.suites", base=Suite, entry_points="clcore.suites"
+REGISTRY: Registry[AnySuite] = Registry(
+    kind="suite", package="benchmarks.suites", base=AnySuite, entry_points="clcore.suites"
 )
 
 
@@ -15,7 +15,7 @@ def names() -> list[str]:
     return REGISTRY.names()
 
 
-def find(name: str) -> Suite:
+def find(name: str) -> AnySuite:
     """Return a suite.
 
     Args:

@@ -33,7 +33,8 @@ NAMES = [
 
 
 def test_names_are_the_files():
-    assert suites.names() == NAMES
+    kinds = {name: suites.find(name).kind for name in suites.names()}
+    assert [name for name, kind in kinds.items() if kind == "continual"] == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,148 @@
+"""Means and standard deviations over the seeds of offline runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from benchmarks.offline.method import BASELINES, REFERENCES
+from benchmarks.offline.record import OfflineRun
+from benchmarks.reporting.aggregate import Spread
+from clcore.errors import ArgumentError
+
+
+@dataclass(frozen=True)
+class OfflineSummary:
+    """All seeds of one method with one fraction and one optimiser.
+
+    Args:
+        method: Name with its options.
+        fraction: Share of the training rows.
+        optimizer: Name of the optimiser.
+        seeds: The seeds, ascending.
+        runs: The runs, in the order of `seeds`.
+    """
+
+    method: str
+    fraction: float
+    optimizer: str
+    seeds: tuple[int, ...]
+    runs: tuple[OfflineRun, ...]
+
+    @property
+    def reference(self) -> bool:
+        """Whether this is full training: a reference point, not a competitor."""
+        return self.method in REFERENCES
+
+    @property
+    def baseline(self) -> bool:
+        """Whether rows are chosen blindly."""
+        return self.method in BASELINES
+
+    def spread(self, value: Callable[[OfflineRun], float]) -> Spread:
+        """Mean and deviation of one number of a run, over the seeds."""
+        return Spread.of(value(run) for run in self.runs)
+
+    def spread_of_some(self, value: Callable[[OfflineRun], float | None]) -> Spread | None:
+        """The same over the seeds that have the number; None where none has."""
+        values = [number for run in self.runs if (number := value(run)) is not None]
+        return Spread.of(values) if values else None
+
+    @property
+    def final_accuracy(self) -> Spread:
+        """Accuracy on the test set after the last epoch."""
+        return self.spread(lambda run: run.final_accuracy)
+
+    @property
+    def final_loss(self) -> Spread:
+        """Objective on all training rows after the last epoch."""
+        return self.spread(lambda run: run.curves.loss[-1])
+
+    @property
+    def speedup(self) -> Spread | None:
+        """Over full training, to its final loss; None where no seed gets there."""
+        return self.spread_of_some(lambda run: run.speedup)
+
+    @property
+    def speedup_accuracy(self) -> Spread | None:
+        """Over full training, to its final accuracy; None where no seed gets there."""
+        return self.spread_of_some(lambda run: run.speedup_accuracy)
+
+    @property
+    def seconds(self) -> Spread:
+        """Seconds of training and selection."""
+        return self.spread(lambda run: run.seconds.train + run.seconds.select)
+
+    @property
+    def seconds_select(self) -> Spread:
+        """Seconds of selection."""
+        return self.spread(lambda run: run.seconds.select)
+
+    @property
+    def passes(self) -> Spread:
+        """Forward plus backward passes of training and selection, in samples."""
+        return self.spread(
+            lambda run: (
+                run.passes.forward
+                + run.passes.backward
+                + run.selection_passes.forward
+                + run.selection_passes.backward
+            )
+        )
+
+    @property
+    def gradient_error(self) -> Spread | None:
+        """Mean over the selections of the error relative to the length of the gradient."""
+        return self.spread_of_some(relative_gradient_error)
+
+
+def relative_gradient_error(run: OfflineRun) -> float | None:
+    """Mean over a run's selections of ‖error‖ / ‖gradient of all rows‖; None if not measured."""
+    shares = [
+        chosen.gradient_error / chosen.gradient_norm
+        for chosen in run.selections
+        if chosen.gradient_error is not None and chosen.gradient_norm
+    ]
+    return sum(shares) / len(shares) if shares else None
+
+
+def aggregate(runs: Iterable[OfflineRun]) -> list[OfflineSummary]:
+    """Gather runs by optimiser, fraction and method.
+
+    Args:
+        runs: Runs of one suite, in any order.
+
+    Returns:
+        Summaries by optimiser and ascending fraction; within a fraction full training comes first,
+        then the blind baselines, then the others by descending accuracy. Full training is there
+        once an optimiser, at its head.
+
+    Raises:
+        ArgumentError: Two runs have the same method, fraction, optimiser and seed.
+    """
+    groups: dict[tuple[str, float, str], dict[int, OfflineRun]] = {}
+    for run in runs:
+        seeds = groups.setdefault((run.method, run.fraction, run.optimizer), {})
+        if run.seed in seeds:
+            raise ArgumentError(
+                f"runs: {run.method} with fraction {run.fraction:g}, {run.optimizer} and seed "
+                f"{run.seed} is there twice; each may occur once"
+            )
+        seeds[run.seed] = run
+    summaries = [
+        OfflineSummary(*key, tuple(sorted(seeds)), tuple(seeds[seed] for seed in sorted(seeds)))
+        for key, seeds in groups.items()
+    ]
+    return sorted(summaries, key=order)
+
+
+def order(summary: OfflineSummary) -> tuple[str, bool, float, bool, float, str]:
+    """Where a summary stands in a table."""
+    return (
+        summary.optimizer,
+        not summary.reference,
+        summary.fraction,
+        not summary.baseline,
+        -summary.final_accuracy.mean,
+        summary.method,
+    )

@@ -1,0 +1,79 @@
+"""The methods of offline suites: what is trained on, from names such as `craig+every5`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.offline.suite import OfflineSuite
+from clcore.errors import ArgumentError, UnknownNameError
+from clcore.selectors import registry
+
+FULL = "full"
+"""All rows, in every epoch."""
+
+REFERENCES = (FULL,)
+"""Methods that choose nothing and say where the top is."""
+
+BASELINES = ("random", "random-fixed")
+"""Methods that choose blindly; beside them a selector has to earn its cost."""
+
+
+@dataclass(frozen=True)
+class OfflineMethod:
+    """How rows are chosen in one cell.
+
+    Attributes:
+        label: The name with its options, as results show it.
+        selector: A registered selector, or `"full"`.
+        every: Epochs from one selection to the next; None: chosen once.
+        weighted: Whether the coreset's weights are used.
+    """
+
+    label: str
+    selector: str
+    every: int | None
+    weighted: bool
+
+    @property
+    def full(self) -> bool:
+        """Whether all rows are trained on."""
+        return self.selector == FULL
+
+
+def find(name: str, suite: OfflineSuite) -> OfflineMethod:
+    """Read a method's name.
+
+    Args:
+        name: `"full"`, `"random"`, `"random-fixed"` or a selector's name, with options after
+            it: `+every5`, `+once`, `+unweighted`.
+        suite: Says how often is chosen where the name does not.
+
+    Raises:
+        UnknownNameError: There is no such method; suggests the nearest.
+        ArgumentError: There is no such option, or it is without effect.
+    """
+    base, *options = name.strip().lower().replace("_", "-").split("+")
+    every, weighted = suite.every, True
+    selector = base
+    if base == "random-fixed":
+        selector, every = "random", None
+    elif base != FULL and base not in registry:
+        raise UnknownNameError("method", base, [FULL, *BASELINES, *registry.names()])
+    if base in (FULL, "random-fixed") and options:
+        raise ArgumentError(f"methods: {base!r} takes no options, not +{options[0]}")
+    for option in options:
+        number = option.removeprefix("every")
+        if option == "once":
+            every = None
+        elif option == "unweighted":
+            weighted = False
+        elif option.startswith("every") and number.isdecimal() and int(number) > 0:
+            every = int(number)
+        else:
+            raise ArgumentError(
+                f"methods: {base!r} has no option +{option}; allowed are +every5 (or another "
+                "number), +once and +unweighted"
+            )
+    if suite.pretrain_epochs:
+        every = None
+    return OfflineMethod("+".join([base, *options]), selector, every, weighted)

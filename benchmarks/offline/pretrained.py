@@ -1,0 +1,131 @@
+"""The model that selectors read in suites that train from scratch on what was chosen.
+
+Source: the protocol of Guo, Zhao & Bai, "DeepCore: a comprehensive library for coreset selection
+in deep learning" (DEXA 2022): a network is trained some epochs on all rows, a method selects by it,
+and a new network is trained on the coreset.
+
+It is the same for all methods and fractions of a seed, so it is trained once a run folder and kept
+in `shared/`; each cell is charged with the whole of the time that it took.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmarks.models import build_model
+from benchmarks.offline.data import OfflineData, augmentation
+from benchmarks.offline.plan import OfflineCell
+from benchmarks.offline.suite import OfflineSuite
+from benchmarks.settings import derived_seed
+from clcore.clock import working_time
+from clcore.errors import FormatError
+from clcore.probe import Probe
+from clcore.recorder import TrainingRecorder
+from clcore.selector import Selector
+
+_RECORDED = ("forgetting_events", "loss_trajectories")
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained model and what its training showed.
+
+    Attributes:
+        probe: Reads it.
+        recorded: Signals that training left, `[n, ...]` by name.
+        seconds: What training took.
+        passes: Samples that were trained on.
+    """
+
+    probe: Probe
+    recorded: Mapping[str, Tensor]
+    seconds: float
+    passes: int
+
+    def signals_for(self, selector: str | Selector) -> dict[str, Tensor]:
+        """Those recorded signals that a selector reads."""
+        wanted = selector.signals if isinstance(selector, Selector) else ()
+        return {name: self.recorded[name] for name in wanted if name in self.recorded}
+
+
+def pretrained(
+    suite: OfflineSuite, cell: OfflineCell, data: OfflineData, folder: Path
+) -> Pretrained:
+    """Train the model of a seed and optimiser, or read it where another cell has trained it.
+
+    Args:
+        suite: The suite.
+        cell: Whose seed and optimiser.
+        data: The training rows.
+        folder: Where it is kept, for all cells of a run.
+
+    Raises:
+        FormatError: What is kept is damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"pretrained-{cell.optimizer}-s{cell.seed}.safetensors"
+    model = build_model(
+        suite.model, data.shape, len(data.classes), derived_seed(cell.seed, "pretrained model")
+    ).to(suite.device)
+    # Cells of one seed in several processes: the first trains, the others wait for it.
+    with FileLock(file.with_suffix(".lock")):
+        if not file.is_file():
+            _train(suite, cell, data, model, file)
+    try:
+        with safe_open(file, framework="pt", device=suite.device) as stored:
+            told = stored.metadata()
+            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        recorded = {name: tensors.pop(name).cpu() for name in _RECORDED}
+        model.load_state_dict(tensors)
+        seconds, passes = float(told["seconds"]), int(told["passes"])
+    except Exception as error:
+        raise FormatError(f"{file} is damaged; delete it to train it again: {error}") from error
+    return Pretrained(Probe(model, batch_size=512), recorded, seconds, passes)
+
+
+def _train(
+    suite: OfflineSuite, cell: OfflineCell, data: OfflineData, model: nn.Module, file: Path
+) -> None:
+    from benchmarks.offline.network import make_optimizer
+
+    optimizer = make_optimizer(suite, model, cell.optimizer)
+    recorder = TrainingRecorder(len(data.y))
+    generator = torch.Generator().manual_seed(derived_seed(cell.seed, "pretrained orders"))
+    augment = augmentation(suite, data)
+    x, y = data.x.to(suite.device), data.y.to(suite.device)
+    model.train()
+    with torch.random.fork_rng():
+        torch.manual_seed(derived_seed(cell.seed, "pretraining"))
+        started = working_time()
+        for _ in range(suite.pretrain_epochs):
+            order = torch.randperm(len(y), generator=generator)
+            for rows in torch.split(order.to(suite.device), suite.batch_size):
+                batch = x[rows] if augment is None else augment(x[rows])
+                logits = model(batch)
+                losses = functional.cross_entropy(logits, y[rows], reduction="none")
+                optimizer.zero_grad(set_to_none=True)
+                losses.mean().backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                right = logits.detach().argmax(dim=1) == y[rows]
+                recorder.update(rows, losses=losses.detach(), correct=right)
+            recorder.end_epoch()
+        seconds = working_time() - started
+    tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    signals = recorder.signals()
+    tensors |= {name: torch.as_tensor(signals[name]).contiguous() for name in _RECORDED}
+    partial = file.with_suffix(".partial")
+    save_file(
+        tensors,
+        partial,
+        {"seconds": str(seconds), "passes": str(suite.pretrain_epochs * len(y))},
+    )
+    partial.replace(file)
