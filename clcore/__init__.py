@@ -1,7 +1,8 @@
 """Choose which data a model learns from.
 
 The nouns are `Pool` (the candidates), `Probe` (turns a model and data into signals), `Selector`
-(a method with its options) and `Coreset` (the picks). `select` is the one-line front door.
+(a method with its options) and `Coreset` (the picks). `select` is the one-line front door, and
+`select_within` the same where an error is given instead of a number.
 
 `CoresetSelector` (for scikit-learn) and `WeightedSubset` (for PyTorch's loaders) are imported when
 they are first asked for.
@@ -28,6 +29,7 @@ from clcore.registry import Registry
 from clcore.selection import select
 from clcore.selector import Selector
 from clcore.version import __version__
+from clcore.within import select_within
 
 if TYPE_CHECKING:
     from clcore.estimator import CoresetSelector as CoresetSelector
@@ -53,6 +55,7 @@ __all__ = [
     "UnknownNameError",
     "__version__",
     "select",
+    "select_within",
 ]
 
 

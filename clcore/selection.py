@@ -59,7 +59,7 @@ def select(
         >>> len(select("herding", pool, "75%"))
         3
     """
-    method = _method(selector, options)
+    method = ready_selector(selector, options)
     # What is no pool is refused by the method, whatever k is.
     if isinstance(k, str | float) and isinstance(pool, Pool):
         k = count_of(k, len(pool))
@@ -118,7 +118,20 @@ def _percentage(text: str) -> float:
     return value / 100 if 0.0 < value <= 100.0 else math.nan
 
 
-def _method(selector: str | Selector, options: Mapping[str, Any]) -> Selector:
+def ready_selector(selector: str | Selector, options: Mapping[str, Any]) -> Selector:
+    """Make a selector of a name and options, or take one as it is.
+
+    Args:
+        selector: A name, or a selector.
+        options: The method's options; only with a name.
+
+    Returns:
+        The selector.
+
+    Raises:
+        UnknownNameError: If there is no such method.
+        ArgumentError: If it is neither, or options come with a selector.
+    """
     if isinstance(selector, str):
         return registry.create(selector, **options) if options else _with_defaults(selector)
     if not isinstance(selector, Selector):
