@@ -10,7 +10,7 @@ from benchmarks.reporting.svg import CHARACTER, element
 from benchmarks.reporting.table import quantity
 
 
-def _cell(
+def heat_cell(
     left: float, top: float, width: float, height: float, part: float, text: str, title: str
 ) -> list[Markup]:
     """One coloured cell; `part` in [0, 1] says how dark."""
@@ -81,7 +81,7 @@ def matrix_chart(matrix: Sequence[Sequence[float]], title: str) -> Markup:
             tip = f"{title}: after {row + 1}, tested on {column + 1}: {value * 100:.1f} %"
             text = f"{value * 100:.0f}" if side >= 24 else ""
             parts.extend(
-                _cell(left + column * side, top + row * side, side, side, value, text, tip)
+                heat_cell(left + column * side, top + row * side, side, side, value, text, tip)
             )
     if rows > 1 and rows == columns:
         steps = f"M{left + side - 0.5:.2f} {top - 0.5:.2f}"
@@ -138,7 +138,7 @@ def composition_chart(
             count = column.get(label, 0)
             tip = f"{title}, after experience {index + 1}: {count} of class {names[label]}"
             text = quantity(count) if texts and count else ""
-            parts.extend(_cell(left + index * width, y, width, height, count / most, text, tip))
+            parts.extend(heat_cell(left + index * width, y, width, height, count / most, text, tip))
     bottom = top + len(labels) * height
     parts.append(
         element("text", "total", x=left - 8, y=bottom + 18, text_anchor="end",

@@ -1,0 +1,294 @@
+"""Charts of the offline page, as inline SVG: lines over time or fraction, bars, classes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from benchmarks.offline.record import Weights
+from benchmarks.reporting.aggregate import Spread
+from benchmarks.reporting.charts import Style, frame, series
+from benchmarks.reporting.curve_chart import CROWDED
+from benchmarks.reporting.heat import heat_cell
+from benchmarks.reporting.svg import (
+    CHARACTER,
+    Box,
+    Scale,
+    element,
+    join,
+    log_ticks,
+    nice_ticks,
+    spread_apart,
+)
+
+MOST_MARKS = 40
+"""A line of more points is drawn without marks: they would touch."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line with a band of one standard deviation.
+
+    Args:
+        style: Look and name.
+        points: Place on the horizontal axis, and value.
+    """
+
+    style: Style
+    points: Sequence[tuple[float, Spread]]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A horizontal or vertical axis.
+
+    Args:
+        title: What it shows.
+        unit: After each number.
+        logarithmic: Whether equal ratios take equal room.
+        ticks: Places of the labels; None: round numbers.
+    """
+
+    title: str
+    unit: str = ""
+    logarithmic: bool = False
+    ticks: Sequence[float] | None = None
+
+
+def line_chart(
+    lines: Sequence[Line], x: Axis, y: Axis, *, width: int, height: int, label_ends: bool
+) -> Markup:
+    """Lines with bands.
+
+    Args:
+        lines: At least one with a point; where an axis is logarithmic, what is not above 0 is
+            left out.
+        x: Horizontal axis.
+        y: Vertical axis.
+        width: Pixels.
+        height: Pixels.
+        label_ends: Whether to write each name at the end of its line.
+
+    Returns:
+        An `svg` element; empty markup where nothing can be drawn.
+    """
+    drawable = [Line(line.style, _drawable(line, x, y)) for line in lines]
+    drawable = [line for line in drawable if line.points]
+    if not drawable:
+        return Markup("")
+    longest = max(len(line.style.name) for line in drawable)
+    box = Box(58, 30, width - (longest * CHARACTER + 30 if label_ends else 14), height - 40)
+    across = _scale(x, [place for line in drawable for place, _ in line.points],
+                    box.left + 8, box.right - 8)  # fmt: skip
+    means = [value.mean for line in drawable for _, value in line.points]
+    up, y_ticks = _scale_and_ticks(y, means, box.bottom, box.top)
+    parts = frame(box, up, y_ticks, y.title, unit=y.unit)
+    parts += _horizontal(x, across, box, height)
+    ends = [up(line.points[-1][1].mean) for line in drawable]
+    labels = spread_apart(ends, 16, box.top, box.bottom)
+    for line, end, label in zip(drawable, ends, labels, strict=True):
+        drawn = [_draw(line, across, up, box)]
+        if label_ends:
+            right = across(line.points[-1][0])
+            leader = f"{right + 6:.1f},{end:.1f} {box.right + 6:.1f},{label:.1f}"
+            drawn.append(element("polyline", points=leader, class_="leader"))
+            drawn.append(
+                element("text", line.style.name, x=box.right + 10, y=label + 4,
+                        class_="series-label")
+            )  # fmt: skip
+        parts.append(series(line.style, *drawn))
+    return element(
+        "svg", *parts, viewBox=f"0 0 {width} {height}", role="img",
+        class_="chart crowded" if len(drawable) > CROWDED else "chart",
+        aria_label=f"{y.title} against {x.title}, a line for each method",
+    )  # fmt: skip
+
+
+def _drawable(line: Line, x: Axis, y: Axis) -> list[tuple[float, Spread]]:
+    return [
+        (place, value)
+        for place, value in line.points
+        if not (x.logarithmic and place <= 0) and not (y.logarithmic and value.mean <= 0)
+    ]
+
+
+def _scale_and_ticks(
+    axis: Axis, values: Sequence[float], start: float, stop: float
+) -> tuple[Scale, list[float]]:
+    low, high = min(values), max(values)
+    if axis.ticks is not None:
+        ticks = list(axis.ticks)
+    elif axis.logarithmic:
+        ticks = log_ticks(low, high)
+    else:
+        ticks = nice_ticks(low, high, 6)
+    return Scale(ticks[0], ticks[-1], start, stop, axis.logarithmic), ticks
+
+
+def _scale(axis: Axis, values: Sequence[float], start: float, stop: float) -> Scale:
+    """A horizontal scale that ends where the values do: round ends would waste room."""
+    low, high = min(values), max(values)
+    if low == high:
+        low, high = (low / 2, high * 2) if axis.logarithmic else (low - 1, high + 1)
+    return Scale(low, high, start, stop, axis.logarithmic)
+
+
+def _horizontal(axis: Axis, scale: Scale, box: Box, height: int) -> list[Markup]:
+    if axis.ticks is not None:
+        ticks = list(axis.ticks)
+    elif axis.logarithmic:
+        ticks = _inner_log_ticks(scale.low, scale.high)
+    else:
+        ticks = [t for t in nice_ticks(scale.low, scale.high, 6) if scale.low <= t <= scale.high]
+    parts = []
+    last = -math.inf
+    for tick in ticks:
+        text = f"{tick:g}{axis.unit}"
+        place = scale(tick)
+        if place - last < len(text) * CHARACTER + 8:  # no room
+            continue
+        last = place
+        parts.append(
+            element("line", x1=place, x2=place, y1=box.bottom, y2=box.bottom + 4, class_="grid")
+        )
+        parts.append(
+            element("text", text, x=place, y=box.bottom + 18, text_anchor="middle", class_="tick")
+        )
+    parts.append(
+        element(
+            "text", axis.title, x=(box.left + box.right) / 2, y=height - 4, text_anchor="middle",
+            class_="axis-title",
+        )
+    )  # fmt: skip
+    return parts
+
+
+def _inner_log_ticks(low: float, high: float) -> list[float]:
+    """1-2-5 numbers inside a range, or powers of ten where it spans more than three decades."""
+    factors = (1, 2, 5) if high / low < 1000 else (1,)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found = [factor * 10.0**power for power in powers for factor in factors]
+    return [tick for tick in found if low <= tick <= high]
+
+
+def _draw(line: Line, x: Scale, y: Scale, box: Box) -> Markup:
+    style = line.style
+
+    def inside(value: float) -> float:
+        floor = y.low if y.logarithmic else -math.inf
+        return min(max(y(max(value, floor)), box.top), box.bottom)
+
+    middle = [(x(place), inside(value.mean)) for place, value in line.points]
+    parts = []
+    if any(value.std for _, value in line.points) and len(line.points) > 1:
+        upper = [(x(p), inside(v.mean + (v.std or 0.0))) for p, v in line.points]
+        lower = [(x(p), inside(v.mean - (v.std or 0.0))) for p, v in line.points]
+        outline = " ".join(f"{px:.2f},{py:.2f}" for px, py in upper + lower[::-1])
+        parts.append(element("polygon", points=outline, class_="band"))
+    path = " ".join(f"{px:.2f},{py:.2f}" for px, py in middle)
+    parts.append(element("polyline", points=path, class_="line", stroke_dasharray=style.dash))
+    marked = middle if len(middle) <= MOST_MARKS else middle[-1:]
+    values = line.points[-len(marked) :]
+    parts.extend(
+        style.mark(px, py, f"{style.name}: {_short(value.mean)} at {_short(place)}")
+        for (px, py), (place, value) in zip(marked, values, strict=True)
+    )
+    return join(parts)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def weights_chart(weights: Weights, title: str) -> Markup:
+    """How the weights of a coreset are spread.
+
+    Args:
+        weights: Their histogram; a weight of 1 is what every row would have at random.
+        title: What it shows, for screen readers and tooltips.
+
+    Returns:
+        An `svg` element of natural size.
+    """
+    width, height = 280, 150
+    box = Box(8, 12, width - 8, height - 34)
+    most = max(weights.counts) or 1
+    x = Scale(weights.edges[0], weights.edges[-1], box.left, box.right)
+    parts = []
+    for left, right, count in zip(
+        weights.edges[:-1], weights.edges[1:], weights.counts, strict=True
+    ):
+        # By logarithm, so that the few heavy rows can be seen beside the many light ones.
+        share = math.log1p(count) / math.log1p(most)
+        tall = share * (box.bottom - box.top)
+        tip = f"{title}: {count} rows weigh {left:.2f} to {right:.2f}"
+        parts.append(
+            element("rect", element("title", tip), x=x(left) + 0.5, y=box.bottom - tall,
+                    width=max(x(right) - x(left) - 1, 0.5), height=tall, class_="bar-fill")
+        )  # fmt: skip
+    parts.append(
+        element("line", x1=box.left, x2=box.right, y1=box.bottom, y2=box.bottom, class_="grid")
+    )
+    one = x(1.0)
+    parts.append(element("line", x1=one, x2=one, y1=box.top, y2=box.bottom, class_="grid lane"))
+    parts.extend(
+        element("text", f"{tick:g}", x=x(tick), y=box.bottom + 15, text_anchor="middle",
+                class_="tick")
+        for tick in nice_ticks(0.0, weights.edges[-1], 5)
+        if tick <= weights.edges[-1]
+    )  # fmt: skip
+    parts.append(
+        element("text", "weight", x=(box.left + box.right) / 2, y=height - 3,
+                text_anchor="middle", class_="axis-title")
+    )  # fmt: skip
+    return element(
+        "svg", *parts, viewBox=f"0 0 {width} {height}", width=width, height=height, role="img",
+        class_="map", aria_label=f"Histogram of the weights of {title}",
+    )  # fmt: skip
+
+
+def class_chart(
+    columns: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], title: str
+) -> Markup:
+    """Shares of the classes, a column for each method.
+
+    Args:
+        columns: Name and the share of each class, summing to 1.
+        names: Names of the classes.
+        title: What it shows, for screen readers.
+
+    Returns:
+        An `svg` element of natural size.
+    """
+    wide, tall = 46.0, 22.0
+    shown = [name if len(name) <= 14 else name[:13] + "…" for name in names]
+    left = max(len(name) for name in shown) * CHARACTER + 12
+    longest = max(len(name) for name, _ in columns)
+    top = longest * CHARACTER * 0.72 + 18
+    most = max((share for _, shares in columns for share in shares), default=0.0) or 1.0
+    parts = [
+        element("text", name, x=left - 8, y=top + row * tall + tall / 2 + 4, text_anchor="end",
+                class_="tick")
+        for row, name in enumerate(shown)
+    ]  # fmt: skip
+    for column, (name, shares) in enumerate(columns):
+        middle = left + (column + 0.5) * wide
+        parts.append(
+            element("text", name, x=0, y=0, class_="tick",
+                    transform=f"translate({middle:.1f} {top - 7:.1f}) rotate(-45)")
+        )  # fmt: skip
+        for row, share in enumerate(shares):
+            tip = f"{name}: {share * 100:.1f} % are of class {names[row]}"
+            parts.extend(
+                heat_cell(left + column * wide, top + row * tall, wide, tall, share / most,
+                          f"{share * 100:.1f}", tip)
+            )  # fmt: skip
+    width = left + len(columns) * wide + longest * CHARACTER * 0.72
+    height = top + len(names) * tall + 4
+    return element(
+        "svg", *parts, viewBox=f"0 0 {width:.0f} {height:.0f}", width=round(width),
+        height=round(height), role="img", class_="map", aria_label=title,
+    )  # fmt: skip
