@@ -2,7 +2,10 @@
 
 from strategies.offline.convex._problem import Problem
 from strategies.offline.convex._solver import DivergedError, Minimisation, Solver
+from strategies.offline.convex.approximation import GradientError, feature_bound, gradient_error
+from strategies.offline.convex.leverage import leverage_sample
 from strategies.offline.convex.logistic import LogisticRegression
+from strategies.offline.convex.optimum import Optimum, optimum
 from strategies.offline.convex.ridge import RidgeRegression
 from strategies.offline.convex.saga import SAGA
 from strategies.offline.convex.schedules import Constant, Exponential, KInverse, Schedule
@@ -16,11 +19,17 @@ __all__ = [
     "Constant",
     "DivergedError",
     "Exponential",
+    "GradientError",
     "KInverse",
     "LogisticRegression",
     "Minimisation",
+    "Optimum",
     "Problem",
     "RidgeRegression",
     "Schedule",
     "Solver",
+    "feature_bound",
+    "gradient_error",
+    "leverage_sample",
+    "optimum",
 ]

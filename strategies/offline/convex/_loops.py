@@ -2,10 +2,10 @@
 
 All three take, for a row j of weight γ and residual r,
 
-    W ← W − η (γ (r − b_j) ⊗ [x_j, 1] + c + λ W),
+    W ← W − η (γ (r − b_j) ⊗ [x_j, 1] + c + W diag(λ)),
 
 where the residuals b_j and the centre c are zero or a constant for SGD, those of the anchor for
-SVRG, and for SAGA those of the last visit, kept up to date. The penalty leaves out the bias.
+SVRG, and for SAGA those of the last visit, kept up to date.
 
 Rows come in random order, so a step waits for memory more than for arithmetic: the rows that are
 due later are asked for early. The loops over the columns stand where they run: as functions of
@@ -84,7 +84,7 @@ def residual(kind: int, scores: Array, target: Array, row: int) -> None:
 @compiled
 def steps(  # noqa: C901  # see above
     kind: int, x: Array, target: Array, weights: Array, order: Array, w: Array, base: Array,
-    centre: Array, remember: bool, rate: float, l2: float,
+    centre: Array, remember: bool, penalties: Array, rate: float,
 ) -> None:  # fmt: skip
     """Take one step a row.
 
@@ -98,11 +98,11 @@ def steps(  # noqa: C901  # see above
         base: b, float64 `[n, outputs]`, or no rows where it is zero.
         centre: c, float64 like w.
         remember: SAGA: write residuals into `base`, and bring `centre` up to date.
+        penalties: λ of each column of x, float64 `[d]`; the bias has none.
         rate: η.
-        l2: λ.
     """
     axes, outputs, has_bias = x.shape[1], w.shape[0], w.shape[1] > x.shape[1]
-    scores, has_base, shrink = np.empty(outputs), base.shape[0] > 0, 1.0 - rate * l2
+    scores, has_base, shrink = np.empty(outputs), base.shape[0] > 0, 1.0 - rate * penalties
     for step in range(order.size):
         if step + AHEAD < order.size:
             later = order[step + AHEAD]
@@ -128,7 +128,8 @@ def steps(  # noqa: C901  # see above
             change *= weights[row]
             pull = rate * change
             for axis in range(axes):
-                w[c, axis] = shrink * w[c, axis] - rate * centre[c, axis] - pull * x[row, axis]
+                moved = shrink[axis] * w[c, axis] - rate * centre[c, axis]
+                w[c, axis] = moved - pull * x[row, axis]
             if has_bias:
                 w[c, axes] -= rate * centre[c, axes] + pull
             if remember:
@@ -163,7 +164,7 @@ def remember_batch(
 @compiled
 def batch_steps(  # noqa: C901  # see above
     kind: int, x: Array, target: Array, weights: Array, order: Array, w: Array, base: Array,
-    centre: Array, remember: bool, rate: float, l2: float, batch_size: int,
+    centre: Array, remember: bool, penalties: Array, rate: float, batch_size: int,
 ) -> None:  # fmt: skip
     """Take one step for each `batch_size` rows, with the mean of their changes.
 
@@ -171,7 +172,7 @@ def batch_steps(  # noqa: C901  # see above
     """
     axes, outputs, has_bias = x.shape[1], w.shape[0], w.shape[1] > x.shape[1]
     found, moves = np.empty((batch_size, outputs)), np.empty_like(w)
-    scores, has_base, shrink = np.empty(outputs), base.shape[0] > 0, 1.0 - rate * l2
+    scores, has_base, shrink = np.empty(outputs), base.shape[0] > 0, 1.0 - rate * penalties
     for first in range(0, order.size, batch_size):
         count = min(batch_size, order.size - first)
         moves[:] = 0.0
@@ -199,7 +200,8 @@ def batch_steps(  # noqa: C901  # see above
                     moves[c, axes] += share
         for c in range(outputs):
             for axis in range(axes):
-                w[c, axis] = shrink * w[c, axis] - rate * (moves[c, axis] + centre[c, axis])
+                moved = shrink[axis] * w[c, axis]
+                w[c, axis] = moved - rate * (moves[c, axis] + centre[c, axis])
             if has_bias:
                 w[c, axes] -= rate * (moves[c, axes] + centre[c, axes])
         if remember:

@@ -34,6 +34,7 @@ from clcore.checks import whole_number
 from clcore.clock import working_time
 from clcore.errors import ArgumentError, ClcoreError
 from strategies.offline.convex._problem import Problem
+from strategies.offline.convex._whitening import whitening
 from strategies.offline.convex.schedules import Constant, Schedule, check_rate
 
 Anchor = Literal["subset", "all"]
@@ -74,6 +75,7 @@ class State:
         base: See `strategies.offline.convex._loops.steps`.
         centre: See there.
         correction: The constant part of `centre` that corrects to all data.
+        basis: Of the whitened coordinates V, W = V basisᵀ; None where there are none.
         row_gradients: Computed so far.
     """
 
@@ -85,11 +87,27 @@ class State:
     base: Tensor
     centre: Tensor
     correction: Tensor
+    basis: Tensor | None = None
     row_gradients: int = 0
 
     def parameters(self) -> Tensor:
-        """Return the parameters in the problem's shape, the memory shared."""
-        return self.w.reshape(self.inner.shape)
+        """Return the parameters as the whole problem has them, a copy."""
+        w = self.w.clone() if self.basis is None else self.w @ self.basis.T
+        return w.reshape(self.whole.shape)
+
+    def inner_pass(self) -> tuple[Tensor, Tensor]:
+        """Return residuals and mean gradient of the inner rows, in the coordinates of the steps."""
+        self.row_gradients += len(self.inner)
+        return self.inner.residuals_and_mean(self.w.reshape(self.inner.shape))
+
+    def whole_pass(self) -> tuple[Tensor, Tensor]:
+        """Return the same of all data; the gradient in the coordinates of the steps too.
+
+        The penalty needs no part in it: in both it is the same function.
+        """
+        self.row_gradients += len(self.whole)
+        residuals, mean = self.whole.residuals_and_mean(self.parameters())
+        return residuals, mean if self.basis is None else mean @ self.basis
 
 
 class Solver(ABC):
@@ -102,6 +120,7 @@ class Solver(ABC):
         anchor: `"subset"`, or `"all"` to correct the steps to the gradient over all data.
         refresh: Epochs between two anchors.
         replacement: Draw rows with replacement instead of each once an epoch.
+        whiten: Take the steps in coordinates in which the curvature of the trained rows is even.
     """
 
     remembers = False
@@ -114,6 +133,7 @@ class Solver(ABC):
         anchor: Anchor = "subset",
         refresh: int = 1,
         replacement: bool = False,
+        whiten: bool = False,
     ) -> None:
         if learning_rate is not None and not callable(learning_rate):
             check_rate("learning_rate", learning_rate)
@@ -124,7 +144,7 @@ class Solver(ABC):
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         self.anchor: Anchor = anchor
         self.refresh = whole_number("refresh", refresh, least=1)
-        self.replacement = bool(replacement)
+        self.replacement, self.whiten = bool(replacement), bool(whiten)
 
     @abstractmethod
     def default_schedule(self, smoothness: float) -> Schedule:
@@ -137,11 +157,9 @@ class Solver(ABC):
     def begin_epoch(self, state: State, epoch: int) -> None:
         """Bring anchor and centre up to date."""
         if self.anchor == "all" and state.rows is not None and epoch % self.refresh == 0:
-            w = state.parameters()
-            fresh = state.whole.residuals_and_mean(w)[1] - state.inner.residuals_and_mean(w)[1]
+            fresh = state.whole_pass()[1] - state.inner_pass()[1]
             state.centre += fresh - state.correction
             state.correction = fresh
-            state.row_gradients += len(state.whole) + len(state.inner)
 
     def minimise(
         self,
@@ -202,12 +220,12 @@ class Solver(ABC):
                 )
             if on_epoch is not None:
                 paused = working_time()
-                stop = on_epoch(done, state.parameters().clone(), paused - started)
+                stop = on_epoch(done, state.parameters(), paused - started)
                 started += working_time() - paused
                 if stop:
                     break
         seconds = working_time() - started
-        return Minimisation(state.parameters().clone(), done, seconds, state.row_gradients)
+        return Minimisation(state.parameters(), done, seconds, state.row_gradients)
 
     def _state(self, problem: Problem, picked: Any, weights: Any, w: Tensor) -> State:
         inner, rows = problem, None
@@ -217,9 +235,14 @@ class Solver(ABC):
         gamma = inner.weights
         if gamma is None:
             gamma = torch.ones(len(inner), dtype=torch.float64)
+        basis = None
+        if self.whiten:
+            basis, penalties = whitening(inner)
+            inner = inner.transformed(basis, penalties)
+            w = torch.linalg.solve(basis, w.T).T.contiguous() if bool(w.any()) else w
         nothing = torch.zeros(0, inner.outputs, dtype=torch.float64)
         centre = torch.zeros_like(w)
-        return State(inner, problem, rows, gamma, w, nothing, centre, torch.zeros_like(w))
+        return State(inner, problem, rows, gamma, w, nothing, centre, torch.zeros_like(w), basis)
 
     def _run(self, state: State, order: Any, rate: float) -> None:
         from strategies.offline.convex import _loops
@@ -227,7 +250,7 @@ class Solver(ABC):
         inner = state.inner
         arrays = [part.numpy() for part in (inner.x, inner.target, state.weights)]
         moving = [part.numpy() for part in (state.w, state.base, state.centre)]
-        last = (self.remembers, float(rate), inner.l2)
+        last = (self.remembers, inner.penalties[: inner.x.shape[1]].numpy(), float(rate))
         if self.batch_size == 1:
             _loops.steps(inner.kind, *arrays, order, *moving, *last)
         else:

@@ -86,11 +86,13 @@ class LogisticRegression(Problem):
         return torch.cat([torch.sigmoid(-scores), torch.sigmoid(scores)], 1)
 
     def losses_of(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return ℓ of each row, `[b]`."""
         if self.multinomial:
             return functional.cross_entropy(scores, target[:, 0].long(), reduction="none")
         return functional.softplus(-target.to(scores) * scores)[:, 0]
 
     def residuals_of(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return ∂ℓ/∂z, `[b, outputs]`; the scores are overwritten."""
         if self.multinomial:
             probabilities = scores.softmax(1)
             probabilities[torch.arange(len(scores)), target[:, 0].long()] -= 1

@@ -146,8 +146,7 @@ def _value_and_gradient(problem: Problem, w: Tensor) -> tuple[float, Tensor]:
         scores = rows @ matrix.T
         loss += float(share @ problem.losses_of(scores, target))
         gradient += (problem.residuals_of(scores, target) * share[:, None]).T @ rows
-    axes = problem.x.shape[1]
-    gradient[:, :axes] += problem.l2 * matrix[:, :axes]
+    gradient += problem.penalties * matrix
     return loss + problem.penalty(w), gradient.reshape(problem.shape)
 
 
@@ -164,11 +163,8 @@ def _hessian(problem: Problem, w: Tensor) -> Tensor:
     for a in range(outputs):
         for b in range(a):
             total[a, b] = total[b, a].T
-    penalised = torch.full((columns,), problem.l2, dtype=torch.float64)
-    if problem.bias:
-        penalised[-1] = 0
     hessian = total.transpose(1, 2).reshape(outputs * columns, outputs * columns)
-    return hessian + torch.diag(penalised.repeat(outputs))
+    return hessian + torch.diag(problem.penalties.repeat(outputs))
 
 
 def _curvature(problem: Problem, scores: Tensor) -> Tensor:

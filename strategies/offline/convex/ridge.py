@@ -67,9 +67,11 @@ class RidgeRegression(Problem):
         return scores[:, 0] if self._one_target else scores
 
     def losses_of(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return ℓ of each row, `[b]`."""
         return (scores - target).square().sum(1) / 2
 
     def residuals_of(self, scores: Tensor, target: Tensor) -> Tensor:
+        """Return ∂ℓ/∂z, `[b, outputs]`; the scores are overwritten."""
         return scores - target.to(scores)
 
     def _error(self, scores: Tensor, y: Any) -> float:

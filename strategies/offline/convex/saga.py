@@ -33,6 +33,7 @@ class SAGA(Solver):
         anchor: `"subset"`, or `"all"` to add what the coreset's gradient misses at the anchor.
         refresh: Epochs between two anchors.
         replacement: Draw rows with replacement instead of each once an epoch.
+        whiten: Take the steps in coordinates in which the curvature of the trained rows is even.
 
     Example:
         >>> import torch
@@ -50,6 +51,5 @@ class SAGA(Solver):
 
     def prepare(self, state: State) -> None:
         """Fill the table with the residuals at the start."""
-        residuals, mean = state.inner.residuals_and_mean(state.parameters())
+        residuals, mean = state.inner_pass()
         state.base, state.centre = residuals.double().contiguous(), mean
-        state.row_gradients += len(state.inner)

@@ -28,6 +28,7 @@ class SGD(Solver):
         anchor: `"subset"`, or `"all"` to add what the coreset's gradient misses at the anchor.
         refresh: Epochs between two anchors.
         replacement: Draw rows with replacement instead of each once an epoch.
+        whiten: Take the steps in coordinates in which the curvature of the trained rows is even.
 
     Example:
         >>> import torch

@@ -31,6 +31,7 @@ class SVRG(Solver):
         anchor: `"subset"`, or `"all"`: the anchor's gradient is over all data.
         refresh: Epochs between two anchors.
         replacement: Draw rows with replacement instead of each once an epoch.
+        whiten: Take the steps in coordinates in which the curvature of the trained rows is even.
 
     Example:
         >>> import torch
@@ -49,9 +50,7 @@ class SVRG(Solver):
         if epoch % self.refresh:
             return
         over_all = self.anchor == "all" and state.rows is not None
-        problem = state.whole if over_all else state.inner
-        residuals, mean = problem.residuals_and_mean(state.parameters())
-        state.row_gradients += len(problem)
+        residuals, mean = state.whole_pass() if over_all else state.inner_pass()
         if over_all:
             residuals = residuals[state.rows]
         state.base = residuals.double().contiguous()
