@@ -108,6 +108,7 @@ def _choice_of(choice: Any) -> dict[str, Any]:
         "selector": choice.selector.name,
         "options": options,
         "fraction": choice.k,
+        "error": choice.error,
         "quotas": choice.quotas,
         "validation": None if choice.validation is None else len(choice.validation),
         "signals": sorted(choice.signals),

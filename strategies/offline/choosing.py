@@ -23,10 +23,14 @@ from clcore.recorder import TrainingRecorder
 from clcore.selection import count_of, select
 from clcore.selector import Selector
 from clcore.selectors import registry
+from clcore.within import SIGNALS, select_within
 from strategies.offline.data import TrainingData
 
 RECORDED = ("forgetting_events", "loss_trajectories")
 """Signals that come from training itself."""
+
+_TOLERANCE = 0.02
+"""By what share more rows than needed may be chosen, where the selector is not greedy."""
 
 _EVEN = ("herding", "kernel-herding")
 """Selectors that give every class as many picks, whatever its size."""
@@ -44,10 +48,12 @@ class Choice:
             selector does by itself.
         validation: Rows whose loss counts, for selectors with an option `validation`; or None.
         signals: Signals that do not depend on the model, `[n, ...]` by name.
+        error: Choose as few rows as keep this relative error (see `select_within`), in place of
+            the fraction; or None.
 
     Attributes:
         selector: The selector.
-        k: How many rows are chosen.
+        k: How many rows are chosen; None where that goes by the error.
 
     Raises:
         UnknownNameError: There is no such selector.
@@ -64,6 +70,7 @@ class Choice:
         per_class: bool | None = None,
         validation: TrainingData | None = None,
         signals: Mapping[str, Any] | None = None,
+        error: float | None = None,
     ) -> None:
         self.data, self.probe, self.validation = data, probe, validation
         self.signals = dict(signals or {})
@@ -73,14 +80,12 @@ class Choice:
                 f"validation: {self.selector.name} has no use for validation rows; glister, "
                 "gradmatch and gradmatch-per-batch have"
             )
-        self.k = count_of(fraction, len(data))
-        if not 1 <= self.k <= len(data):
-            raise ArgumentError(
-                f"fraction must give 1 to {len(data)} rows, and {fraction!r} gives {self.k}"
-            )
+        self.error = _checked_error(error)
+        self.k = None if error is not None else _count(fraction, len(data))
         by_class = per_class or bool(getattr(self.selector, "per_label", False))
         self.quotas = self._quotas(per_class)
-        self._require_classes(by_class)
+        if self.k is not None:
+            self._require_classes(self.k, by_class)
         self._fixed = self._fixed_pool()
         self._told = False
 
@@ -113,7 +118,7 @@ class Choice:
         known = {**self.signals, **(recorder.signals() if recorder is not None else {})}
         if not any(name in known for name in self._needed()):
             return self.model_pool()
-        wanted = [name for name in self.selector.signals if name not in known]
+        wanted = [name for name in self._needed() if name not in known]
         computed = {}
         if wanted:
             computed = self.probe.signals(wanted, self.data.for_probe, self.data.labels)
@@ -135,9 +140,18 @@ class Choice:
         Returns:
             The coreset, on the CPU.
         """
-        coreset = select(
-            self._with_validation(), pool, self.k, generator=generator, quotas=self.quotas
-        )
+        selector = self._with_validation()
+        if self.k is not None:
+            coreset = select(selector, pool, self.k, generator=generator, quotas=self.quotas)
+        else:
+            coreset = select_within(
+                selector,
+                pool,
+                self.error or 0.0,
+                measured=self._measured,
+                tolerance=_TOLERANCE,
+                generator=generator,
+            )
         coreset = replace(
             coreset,
             indices=coreset.indices.cpu(),
@@ -148,7 +162,15 @@ class Choice:
         return coreset
 
     def _needed(self) -> tuple[str, ...]:
-        return tuple(self.selector.signals)
+        """Signals that the selector reads, and those that an error is measured in."""
+        measured = () if self.error is None else SIGNALS[self._measured]
+        return tuple(dict.fromkeys((*self.selector.signals, *measured)))
+
+    @property
+    def _measured(self) -> str:
+        """Which gradients an error is of: the selector's, else those for the logits."""
+        own = str(getattr(self.selector, "gradients", "")).replace("-", "_")
+        return own if own in SIGNALS else "features" if self.data.labels is None else "logits"
 
     def _fixed_pool(self) -> Pool | None:
         if _has(self.selector, "validation") or any(n not in self.signals for n in self._needed()):
@@ -178,23 +200,26 @@ class Choice:
             raise ArgumentError("per_class: the targets of data are no class labels")
         if _has(self.selector, "per_label"):
             return None
+        if self.k is None:
+            raise ArgumentError(
+                f"error: {self.selector.name} has no per_label, and shares by class need a fraction"
+            )
         classes, sizes = torch.unique(self.data.labels, return_counts=True)
         counts = dict.fromkeys(classes.tolist(), 0)
         for label in turns(dict(zip(classes.tolist(), sizes.tolist(), strict=True)), self.k):
             counts[label] += 1
         return counts
 
-    def _require_classes(self, by_class: bool) -> None:
+    def _require_classes(self, k: int, by_class: bool) -> None:
         if self.data.labels is None:
             return
         classes, sizes = torch.unique(self.data.labels, return_counts=True)
         share = dict(zip(classes.tolist(), sizes.tolist(), strict=True))
         by_class = by_class and self.selector.name not in _EVEN
+        # Which rows a free choice takes is not known yet; fewer than classes can't reach them all.
+        reached = set(share) if k >= len(share) else set()
         if by_class:
-            reached = set(turns(share, self.k))
-        else:
-            # Which rows are chosen is not known yet; fewer than classes can't reach them all.
-            reached = set(share) if self.k >= len(share) else set()
+            reached = set(turns(share, k))
         empty = [label for label in share if label not in reached]
         if not empty:
             return
@@ -210,7 +235,7 @@ class Choice:
             needed, other = len(share), ""
             which = f"can't hold a row of each of the {len(share)} classes"
         raise ArgumentError(
-            f"fraction: {self.k} of {len(self.data)} rows {which}; at least {needed} rows are "
+            f"fraction: {k} of {len(self.data)} rows {which}; at least {needed} rows are "
             f"needed (a share of {needed / len(self.data):.2g}){other}"
         )
 
@@ -228,6 +253,23 @@ class Choice:
             "coreset will not learn it. per_class=True gives every class its share",
             stacklevel=2,
         )
+
+
+def _count(fraction: int | float | str, rows: int) -> int:
+    try:
+        k = count_of(fraction, rows)
+    except ArgumentError as error:
+        raise ArgumentError(f"fraction: {error}") from None
+    if not 1 <= k <= rows:
+        raise ArgumentError(f"fraction must give 1 to {rows} rows, and {fraction!r} gives {k}")
+    return k
+
+
+def _checked_error(error: float | None) -> float | None:
+    number = isinstance(error, int | float) and not isinstance(error, bool)
+    if error is not None and not (number and 0 < error < float("inf")):
+        raise ArgumentError(f"error must be a finite number above 0, not {error!r}")
+    return error
 
 
 def turns(sizes: Mapping[int, float], k: int) -> list[int]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, TensorDataset
 
+from clcore.checks import as_tensor
 from clcore.errors import ArgumentError
 from clcore.guard import guard
 from clcore.probe.source import column_of
@@ -61,8 +62,8 @@ def training_data(data: Any, *, workers: int = 0, seed: int = 0) -> TrainingData
     """Take data in one of the forms that a trainer reads.
 
     Args:
-        data: `(x, y)` tensors, a `TensorDataset` of two tensors, or a map-style data set of
-            `(x, y)` items.
+        data: A tuple `(x, y)` of tensors or arrays, a `TensorDataset` of two tensors, or a
+            map-style data set of `(x, y)` items.
         workers: Processes that read a data set.
         seed: Of the seeds that workers get.
 
@@ -75,11 +76,11 @@ def training_data(data: Any, *, workers: int = 0, seed: int = 0) -> TrainingData
     """
     if isinstance(data, Subset) and isinstance(data.dataset, TensorDataset):
         rows = torch.as_tensor(data.indices)
-        data = [column[rows.to(column.device)] for column in data.dataset.tensors]
+        data = tuple(column[rows.to(column.device)] for column in data.dataset.tensors)
     if isinstance(data, TensorDataset):
         data = data.tensors
-    if isinstance(data, tuple | list) and data and all(isinstance(c, Tensor) for c in data):
-        return TensorData(data)
+    if isinstance(data, tuple):
+        return TensorData([as_tensor("data", column) for column in data])
     if isinstance(data, DataLoader):
         raise ArgumentError(
             "data must be the data set itself, not a DataLoader, whose sampler may shuffle so that "

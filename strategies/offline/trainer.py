@@ -70,6 +70,8 @@ class CoresetTrainer:
         scheduler_unit: What it counts: `"epoch"`, `"step"`, or `"full-step"`, steps of epochs on
             all data, so that smaller epochs pass through as much of it.
         reselect: Choose again by drift of the gradient, `Drift(factor=1.5)`, in place of `every`.
+        error: ε: choose, in place of `fraction`, as few rows as keep a certified error of this
+            share of Σ ‖∇f_i‖ (see `clcore.select_within`); the coreset's report certifies it.
         per_class: True: every class gets its share of the rows; False: one choice over all rows;
             None: as the selector does by itself (CRAIG and GradMatch go by class).
         weighted: Whether the weights of the coreset count in the loss.
@@ -129,6 +131,7 @@ class CoresetTrainer:
         scheduler: Any = None,
         scheduler_unit: SchedulerUnit = "epoch",
         reselect: Drift | None = None,
+        error: float | None = None,
         per_class: bool | None = None,
         weighted: bool = True,
         validation: Any = None,
@@ -190,6 +193,7 @@ class CoresetTrainer:
                 per_class=per_class,
                 validation=None if validation is None else training_data(validation),
                 signals=signals,
+                error=error,
             )
         self.selections = Selections(
             choice,
