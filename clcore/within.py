@@ -240,8 +240,9 @@ class _Certifier:
     @property
     def _lengths(self) -> Tensor:
         if type(self.points) is Points:
-            return torch.linalg.vector_norm(self.points.matrix, dim=1)
-        return self.points.squares.sqrt()
+            lengths: Tensor = torch.linalg.vector_norm(self.points.matrix, dim=1)
+            return lengths
+        return torch.sqrt(self.points.squares)
 
     def certify(self, coreset: Coreset) -> Coreset:
         """Give a coreset the weights and the report of its certificate."""
