@@ -197,7 +197,7 @@ class Solver(ABC):
         picked = _picked(coreset, rows, weights)
         w = (problem.zeros() if start is None else start).clone()
         w = problem.matrix(w).contiguous()
-        _load_loops()
+        _load_loops(problem.x.dtype)
         started = working_time()
         state = self._state(problem, picked, weights, w)
         schedule = self.schedule or self.default_schedule(state.inner.largest_smoothness())
@@ -268,6 +268,13 @@ def _picked(coreset: Coreset | None, rows: Any, weights: Any) -> Any:
     return rows if coreset is None else coreset
 
 
-def _load_loops() -> None:
-    """Import the compiled loops, which takes a while, before the clock starts."""
-    from strategies.offline.convex import _loops  # noqa: F401
+def _load_loops(dtype: torch.dtype) -> None:
+    """Have the compiled loops ready before the clock starts: import, and compile or load them."""
+    from strategies.offline.convex import _loops
+
+    x = torch.zeros(1, 1, dtype=dtype).numpy()
+    column, vector = np.zeros((1, 1)), np.zeros(1)
+    order = np.zeros(0, dtype=np.int64)
+    arguments = (x, column, vector, order, column.copy(), column, column.copy(), False, vector, 0.0)
+    _loops.steps(0, *arguments)
+    _loops.batch_steps(0, *arguments, 1)
