@@ -23,7 +23,7 @@ Memory: one part and all candidates; nothing of n.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -39,6 +39,7 @@ from clcore.geometry import as_matrix
 from clcore.pool import Pool
 from clcore.selection import ready_selector
 from clcore.selector import Selector
+from clcore.selectors import registry
 
 PART_ROWS = 131_072
 """Rows of a part unless told otherwise: 32 MiB of 64 float32 numbers each."""
@@ -66,7 +67,9 @@ def select_partitioned(
         selector: The method, by name or ready; of the second round and, by default, of the first.
         shards: The rows; each process reads its share of them (`Shards.share`).
         k: How many to pick.
-        first: The method of the first round; None for the same. `"kd-tree"` reads fast.
+        first: The method of the first round; None for the same. One that is given by name has
+            the `gradients`, `bias` and `per_label` of `selector`, where it has such options.
+            `"kd-tree"` is quick.
         per_part: Picks a part in the first round; None for k, as the guarantee wants.
         part_rows: The most rows of a part.
         exact: Whether the rows are read once more, to give each to the nearest of the picks, within
@@ -88,7 +91,7 @@ def select_partitioned(
     """
     group = group or Group.join()
     method = ready_selector(selector, options)
-    opening = method if first is None else ready_selector(first, {})
+    opening = method if first is None else _opening(first, method)
     k = whole_number("k", k, least=1)
     per_part = k if per_part is None else whole_number("per_part", per_part, least=1)
     part_rows = whole_number("part_rows", part_rows, least=1)
@@ -141,6 +144,15 @@ def select_partitioned(
         evaluations += len(shards) * k
     coreset = Coreset.of(rows["index"][picks], weights=weights, gains=told["gains"], report=report)
     return replace(coreset, cost=Cost(working_time() - started, distance_evaluations=evaluations))
+
+
+def _opening(first: str | Selector, method: Selector) -> Selector:
+    """Make the method of the first round, which must look at what the second one looks at."""
+    if not isinstance(first, str):
+        return ready_selector(first, {})
+    known = {field.name for field in fields(registry.get(first))}
+    shared = {"gradients", "bias", "per_label"} & known & {field.name for field in fields(method)}
+    return ready_selector(first, {name: getattr(method, name) for name in shared})
 
 
 def _candidates(

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from clcore import ArgumentError, FormatError, Pool, SignalError, select
 from clcore.distributed import Group, Shards, select_farthest, select_partitioned
 from clcore.distributed.greedy import nearest
+from clcore.selectors import create
 
 N = 50
 
@@ -111,6 +112,20 @@ def test_one_process_alone_in_one_part_is_the_selector_itself(x):
     assert select_farthest(shards, 6, synchronous=True).indices.tolist() == centres
     assert select_farthest(shards, 6).report["radius_bound"] >= 0
     assert one.cost.distance_evaluations > 0
+
+
+def test_the_first_round_looks_at_what_the_second_looks_at(x):
+    pool = {"features": x, "logit_gradients": x.flip(1)}
+    for kind in ("features", "logits"):
+        shards = Shards(**pool)
+        options = {"gradients": kind, "per_label": False}
+        named = select_partitioned("craig", shards, 4, first="kd-tree", per_part=20, **options)
+        ready = create("kd-tree", **options)
+        given = select_partitioned("craig", shards, 4, first=ready, per_part=20, **options)
+        assert named.indices.tolist() == given.indices.tolist()
+        assert named.report["first_round"] == given.report["first_round"] > 0
+    whole = {"gradients": "features", "per_label": False}
+    assert len(select_partitioned("craig", Shards(features=x), 4, first="k-center", **whole)) == 4
 
 
 def test_arguments_of_selections_are_checked(x):

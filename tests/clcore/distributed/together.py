@@ -8,7 +8,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from clcore.distributed import Group, Shards, WorkerError, select_farthest, select_partitioned
-from clcore.selectors import create
 
 folder = Path(sys.argv[1])
 group = Group.join(timeout=60)
@@ -31,8 +30,7 @@ features = {"gradients": "features"}
 keep("craig", select_partitioned("craig", shards, 20, group=group, **features))
 keep("exact", select_partitioned("craig", shards, 20, group=group, exact=True, **features))
 keep("parts", select_partitioned("craig", shards, 20, part_rows=100, group=group, **features))
-quick = create("kd-tree", **features)
-keep("quick", select_partitioned("craig", shards, 20, first=quick, group=group, **features))
+keep("quick", select_partitioned("craig", shards, 20, first="kd-tree", group=group, **features))
 keep("location", select_partitioned("facility-location", plain, 12, group=group))
 keep("dpp", select_partitioned("dpp", plain, 6, group=group))
 keep("farthest", select_farthest(plain, 15, group=group, exact=True))
