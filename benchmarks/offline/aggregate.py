@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from benchmarks.offline.method import BASELINES, REFERENCES
+from benchmarks.offline.method import BASELINES, is_full
 from benchmarks.offline.record import OfflineRun
 from benchmarks.reporting.aggregate import Spread
 from clcore.errors import ArgumentError
@@ -32,12 +32,12 @@ class OfflineSummary:
     @property
     def reference(self) -> bool:
         """Whether this is full training: a reference point, not a competitor."""
-        return self.method in REFERENCES
+        return is_full(self.method)
 
     @property
     def baseline(self) -> bool:
         """Whether rows are chosen blindly."""
-        return self.method in BASELINES
+        return self.method.partition("+")[0] in BASELINES
 
     def spread(self, value: Callable[[OfflineRun], float]) -> Spread:
         """Mean and deviation of one number of a run, over the seeds."""

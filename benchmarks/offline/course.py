@@ -37,6 +37,7 @@ class Course:
         train_seconds: Spent in training so far.
         select_seconds: Spent in selection so far, `pretrain_seconds` included.
         pretrain_seconds: Part of it: training the model that a selector reads.
+        cpu_seconds: Processor time of training and selection so far; None where it is not measured.
         evaluate_seconds: Spent in evaluating so far.
         forward: Samples sent forward by training.
         backward: Samples sent backward by training.
@@ -58,12 +59,13 @@ class Course:
         self.rows = 0 if labels is None else len(labels)
         self.train_seconds = self.select_seconds = self.pretrain_seconds = 0.0
         self.evaluate_seconds = 0.0
+        self.cpu_seconds: float | None = None
         self.forward = self.backward = self.select_forward = self.select_backward = 0
         self.extra: dict[str, Any] = {}
         self.curves: dict[str, list[Any]] = {
             name: []
-            for name in ("epochs", "seconds", "selection_seconds", "loss", "loss_residual",
-                         "test_error")
+            for name in ("epochs", "seconds", "selection_seconds", "cpu_seconds", "loss",
+                         "loss_residual", "test_error")
         }  # fmt: skip
         self.selections: list[dict[str, Any]] = []
         self.coreset: Coreset | None = None
@@ -93,6 +95,7 @@ class Course:
             "epochs": epoch,
             "seconds": self.train_seconds + self.select_seconds,
             "selection_seconds": self.select_seconds,
+            "cpu_seconds": self.cpu_seconds,
             "loss": loss,
             "loss_residual": loss_residual,
             "test_error": test_error,
@@ -155,10 +158,7 @@ class Course:
 
     def finish(self) -> OfflineRun:
         """Make the result."""
-        residual = self.curves["loss_residual"]
-        curves = {**self.curves, "loss_residual": residual}
-        if any(value is None for value in residual):
-            curves["loss_residual"] = None  # type: ignore[assignment]
+        curves = {name: None if None in values else values for name, values in self.curves.items()}
         chosen = {} if self.coreset is None else self._of_coreset(self.coreset)
         return OfflineRun.model_validate(
             {
@@ -213,8 +213,17 @@ class Course:
 
     # -- kept in checkpoints -----------------------------------------------------------------
 
-    _NUMBERS = ("train_seconds", "select_seconds", "pretrain_seconds", "evaluate_seconds",
-                "forward", "backward", "select_forward", "select_backward")  # fmt: skip
+    _NUMBERS = (
+        "train_seconds",
+        "select_seconds",
+        "pretrain_seconds",
+        "evaluate_seconds",
+        "cpu_seconds",
+        "forward",
+        "backward",
+        "select_forward",
+        "select_backward",
+    )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been measured so far, as plain values and tensors."""

@@ -97,12 +97,14 @@ def gather(sources: Sequence[Source[OfflineResults]]) -> Gathered:
         dict.fromkeys(s.method for _, found in own for s in sorted(found, key=_by_name)
                       if not s.reference)
     )  # fmt: skip
+    full = list(dict.fromkeys(s.method for _, found in own for s in found if s.reference))
     entries: list[Entry] = []
     for number, (source, summaries) in enumerate(own):
         for summary in summaries:
             name = f"{summary.method} ({source.label})" if several else summary.method
             index = None if summary.reference else names.index(summary.method)
-            entries.append(Entry(source, summary, Style(name, index, number)))
+            variant = number + (full.index(summary.method) if summary.reference else 0)
+            entries.append(Entry(source, summary, Style(name, index, variant)))
     places = list(
         dict.fromkeys((e.source.results.suite, e.summary.optimizer, e.summary.fraction)
                       for e in entries if not e.summary.reference)

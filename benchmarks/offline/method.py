@@ -11,9 +11,6 @@ from clcore.selectors import registry
 FULL = "full"
 """All rows, in every epoch."""
 
-REFERENCES = (FULL,)
-"""Methods that choose nothing and say where the top is."""
-
 BASELINES = ("random", "random-fixed")
 """Methods that choose blindly; beside them a selector has to earn its cost."""
 
@@ -27,12 +24,14 @@ class OfflineMethod:
         selector: A registered selector, or `"full"`.
         every: Epochs from one selection to the next; None: chosen once.
         weighted: Whether the coreset's weights are used.
+        rate: Factor on the learning rate.
     """
 
     label: str
     selector: str
     every: int | None
     weighted: bool
+    rate: float = 1.0
 
     @property
     def full(self) -> bool:
@@ -45,7 +44,7 @@ def find(name: str, suite: OfflineSuite) -> OfflineMethod:
 
     Args:
         name: `"full"`, `"random"`, `"random-fixed"` or a selector's name, with options after
-            it: `+every5`, `+once`, `+unweighted`.
+            it: `+every5`, `+once`, `+unweighted`, `+rate2`.
         suite: Says how often is chosen where the name does not.
 
     Raises:
@@ -53,17 +52,19 @@ def find(name: str, suite: OfflineSuite) -> OfflineMethod:
         ArgumentError: There is no such option, or it is without effect.
     """
     base, *options = name.strip().lower().replace("_", "-").split("+")
-    every, weighted = suite.every, True
+    every, weighted, rate = suite.every, True, 1.0
     selector = base
     if base == "random-fixed":
         selector, every = "random", None
     elif base != FULL and base not in registry:
         raise UnknownNameError("method", base, [FULL, *BASELINES, *registry.names()])
-    if base in (FULL, "random-fixed") and options:
-        raise ArgumentError(f"methods: {base!r} takes no options, not +{options[0]}")
     for option in options:
         number = option.removeprefix("every")
-        if option == "once":
+        if (factor := _rate(option)) is not None:
+            rate = factor
+        elif base in (FULL, "random-fixed"):
+            raise ArgumentError(f"methods: {base!r} takes no option but +rate2, not +{option}")
+        elif option == "once":
             every = None
         elif option == "unweighted":
             weighted = False
@@ -72,8 +73,21 @@ def find(name: str, suite: OfflineSuite) -> OfflineMethod:
         else:
             raise ArgumentError(
                 f"methods: {base!r} has no option +{option}; allowed are +every5 (or another "
-                "number), +once and +unweighted"
+                "number), +once, +unweighted and +rate2 (or another number)"
             )
     if suite.pretrain_epochs:
         every = None
-    return OfflineMethod("+".join([base, *options]), selector, every, weighted)
+    return OfflineMethod("+".join([base, *options]), selector, every, weighted, rate)
+
+
+def _rate(option: str) -> float | None:
+    """The factor of an option such as `rate2.5`; None for another option."""
+    number = option.removeprefix("rate")
+    if number == option or not number.replace(".", "", 1).isdecimal():
+        return None
+    return float(number) or None
+
+
+def is_full(label: str) -> bool:
+    """Whether a label is that of training on all rows, whatever the rate."""
+    return label.partition("+")[0] == FULL

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,21 +85,44 @@ def hardest_chosen(course: Course, losses: Tensor) -> float | None:
     return float(inside[hardest].double().mean())
 
 
-def make_optimizer(suite: OfflineSuite, model: nn.Module, name: str) -> torch.optim.Optimizer:
-    """The suite's optimiser; the L2 term is its weight decay."""
+def make_optimizer(
+    suite: OfflineSuite, model: nn.Module, name: str, factor: float = 1.0
+) -> torch.optim.Optimizer:
+    """The suite's optimiser; the L2 term is its weight decay.
+
+    Args:
+        suite: The suite.
+        model: The network.
+        name: `"sgd"` or `"adam"`.
+        factor: On the suite's learning rate.
+    """
+    rate = factor * suite.rate(name)
     if name == "adam":
-        return torch.optim.Adam(model.parameters(), lr=suite.rate(name), weight_decay=suite.l2)
+        return torch.optim.Adam(model.parameters(), lr=rate, weight_decay=suite.l2)
     return torch.optim.SGD(
         model.parameters(),
-        lr=suite.rate(name),
+        lr=rate,
         momentum=suite.momentum,
         nesterov=suite.nesterov,
         weight_decay=suite.l2,
     )
 
 
-def rate_factor(suite: OfflineSuite, epoch: int) -> float:
-    """What the learning rate is multiplied by in an epoch, counted from 0."""
+def rate_factor(suite: OfflineSuite, epoch: int, fraction: float = 1.0) -> float:
+    """What the learning rate is multiplied by in an epoch, counted from 0.
+
+    Args:
+        suite: The suite.
+        epoch: Epochs done.
+        fraction: Share of the rows in a coreset.
+    """
+    scaled = 1.0
+    if suite.scale_rate and epoch >= suite.warmup_epochs:
+        scaled = 1 / fraction
+    return scaled * _scheduled(suite, epoch)
+
+
+def _scheduled(suite: OfflineSuite, epoch: int) -> float:
     if epoch < suite.rate_warmup:
         return (epoch + 1) / suite.rate_warmup
     if suite.schedule == "cosine":
@@ -133,12 +157,14 @@ class _Training(Callback):
         # All random numbers of training follow from this one seed and the checkpoint.
         seed_everything(derived_seed(cell.seed, "training"))
         device = torch.device(suite.device)
+        course.cpu_seconds = 0.0 if device.type == "cpu" else None
         model = build_model(
             suite.model, data.shape, len(data.classes), derived_seed(cell.seed, "model")
         ).to(device)
         self.meter = Meter(suite, model, data, derived_seed(cell.seed, "loss rows"))
         self.check = GradientCheck(data) if suite.measure_gradients else None
         self.trainer = self._trainer(model, data)
+        self._mark = time.process_time()
 
     def resume(self) -> None:
         """Go back to where an earlier run left.
@@ -156,7 +182,11 @@ class _Training(Callback):
         """Train to the end."""
         if not self.course.curves["epochs"]:
             self.measure(0)
-        self.trainer.fit(self.suite.epochs, resume=self.checkpoint.is_file())
+        self._mark = time.process_time()
+        with warnings.catch_warnings():
+            # The counts of the classes are in the results.
+            warnings.filterwarnings("ignore", message=".* chose no row of class ")
+            self.trainer.fit(self.suite.epochs)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what goes into the trainer's checkpoint."""
@@ -169,15 +199,17 @@ class _Training(Callback):
 
     def _trainer(self, model: nn.Module, data: OfflineData) -> CoresetTrainer:
         suite, cell, device = self.suite, self.cell, torch.device(self.suite.device)
-        optimizer = make_optimizer(suite, model, cell.optimizer)
+        optimizer = make_optimizer(suite, model, cell.optimizer, self.method.rate)
         schedule = None
-        if suite.schedule != "constant" or suite.rate_warmup:
-            schedule = LambdaLR(optimizer, lambda epoch: rate_factor(suite, epoch))
+        if suite.schedule != "constant" or suite.rate_warmup or suite.scale_rate:
+            schedule = LambdaLR(optimizer, lambda epoch: rate_factor(suite, epoch, cell.fraction))
         self.selector = selector = self._selector()
         options: dict[str, Any] = {}
         source = self._read(selector, data)
         if source is not None:
             options = {"probe": source.probe, "signals": source.signals_for(selector)}
+            if self.course.cpu_seconds is not None:
+                self.course.cpu_seconds = source.cpu_seconds
             self.course.pretrain_seconds = source.seconds
             self.course.select_seconds = source.seconds
             self.course.select_forward = self.course.select_backward = source.passes
@@ -198,7 +230,6 @@ class _Training(Callback):
             augment=augmentation(suite, data),
             seed=derived_seed(cell.seed, "orders"),
             callbacks=[self],
-            checkpoint=self.checkpoint,
             **options,
         )
 
@@ -221,14 +252,17 @@ class _Training(Callback):
 
     def on_selection(self, trainer: CoresetTrainer, coreset: Coreset) -> None:
         """Measure a coreset."""
+        self._take_processor_time()
         errors = {}
         if self.check is not None:
             errors = self.check.measure(trainer, coreset, self.selector)
         seconds = coreset.cost.seconds
         self.course.selection(trainer.epoch, self.iteration, coreset, seconds, **errors)
+        self._mark = time.process_time()
 
     def on_epoch_end(self, trainer: CoresetTrainer, record: EpochRecord) -> None:
         """Take the clocks, and measure the model now and then."""
+        self._take_processor_time()
         course = self.course
         course.train_seconds += record.train_seconds
         course.select_seconds += record.select_seconds
@@ -240,7 +274,15 @@ class _Training(Callback):
         last = record.epoch == self.suite.epochs
         if last or record.epoch % self.suite.evaluate_every == 0:
             self.measure(record.epoch, train_loss=record.loss, learning_rate=record.learning_rate)
+        # Saved here and not by the trainer, so that it is in no processor time.
+        trainer.save(self.checkpoint)
         self.report(record.epoch / self.suite.epochs)
+        self._mark = time.process_time()
+
+    def _take_processor_time(self) -> None:
+        """Add what was spent since the last callback ended."""
+        if self.course.cpu_seconds is not None:
+            self.course.cpu_seconds += time.process_time() - self._mark
 
     def measure(self, epoch: int, **more: Any) -> None:
         """Measure loss and test error."""

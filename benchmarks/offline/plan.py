@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks import datasets
 from benchmarks.models import MODELS
-from benchmarks.offline.method import find
+from benchmarks.offline.convex_method import ConvexMethod, find_convex
+from benchmarks.offline.method import OfflineMethod, find
 from benchmarks.offline.suite import OfflineSuite
 from benchmarks.running.plan import AnyCell
 from clcore.errors import ArgumentError, UnknownNameError
@@ -49,7 +51,10 @@ def cells_of(suite: OfflineSuite) -> list[OfflineCell]:
     """
     if suite.learner == "network" and suite.model.name not in MODELS:
         raise UnknownNameError("model", suite.model.name, MODELS)
-    found = [find(name, suite) for name in suite.methods]
+    read: Callable[[str, OfflineSuite], OfflineMethod | ConvexMethod] = find
+    if suite.learner == "convex":
+        read = find_convex
+    found = [read(name, suite) for name in suite.methods]
     labels = [method.label for method in found]
     for label in labels:
         if labels.count(label) > 1:

@@ -10,6 +10,7 @@ in `shared/`; each cell is charged with the whole of the time that it took.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,12 +44,14 @@ class Pretrained:
         probe: Reads it.
         recorded: Signals that training left, `[n, ...]` by name.
         seconds: What training took.
+        cpu_seconds: The same in processor time.
         passes: Samples that were trained on.
     """
 
     probe: Probe
     recorded: Mapping[str, Tensor]
     seconds: float
+    cpu_seconds: float
     passes: int
 
     def signals_for(self, selector: str | Selector) -> dict[str, Tensor]:
@@ -86,10 +89,11 @@ def pretrained(
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         recorded = {name: tensors.pop(name).cpu() for name in _RECORDED}
         model.load_state_dict(tensors)
-        seconds, passes = float(told["seconds"]), int(told["passes"])
+        seconds, cpu = float(told["seconds"]), float(told["cpu_seconds"])
+        passes = int(told["passes"])
     except Exception as error:
         raise FormatError(f"{file} is damaged; delete it to train it again: {error}") from error
-    return Pretrained(Probe(model, batch_size=512), recorded, seconds, passes)
+    return Pretrained(Probe(model, batch_size=512), recorded, seconds, cpu, passes)
 
 
 def _train(
@@ -105,7 +109,7 @@ def _train(
     model.train()
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(cell.seed, "pretraining"))
-        started = working_time()
+        started, before = working_time(), time.process_time()
         for _ in range(suite.pretrain_epochs):
             order = torch.randperm(len(y), generator=generator)
             for rows in torch.split(order.to(suite.device), suite.batch_size):
@@ -118,7 +122,7 @@ def _train(
                 right = logits.detach().argmax(dim=1) == y[rows]
                 recorder.update(rows, losses=losses.detach(), correct=right)
             recorder.end_epoch()
-        seconds = working_time() - started
+        seconds, cpu = working_time() - started, time.process_time() - before
     tensors = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     signals = recorder.signals()
     tensors |= {name: torch.as_tensor(signals[name]).contiguous() for name in _RECORDED}
@@ -126,6 +130,10 @@ def _train(
     save_file(
         tensors,
         partial,
-        {"seconds": str(seconds), "passes": str(suite.pretrain_epochs * len(y))},
+        {
+            "seconds": str(seconds),
+            "cpu_seconds": str(cpu),
+            "passes": str(suite.pretrain_epochs * len(y)),
+        },
     )
     partial.replace(file)

@@ -23,6 +23,13 @@ class Curves(Record):
     epochs: list[Amount] = Field(min_length=1, description="Epochs of training so far.")
     seconds: list[Amount] = Field(description="Seconds of training and selection so far.")
     selection_seconds: list[Amount] = Field(description="Seconds of selection so far.")
+    cpu_seconds: list[Amount] | None = Field(
+        default=None,
+        description=(
+            "The same as `seconds` in processor time, which other jobs on the machine hardly "
+            "disturb; null where it was not measured, as on a GPU."
+        ),
+    )
     loss: list[float] = Field(
         description="Objective on all training rows: mean loss, and the L2 term where there is one."
     )
@@ -35,7 +42,7 @@ class Curves(Record):
     @model_validator(mode="after")
     def _one_length(self) -> Self:
         lists = [self.seconds, self.selection_seconds, self.loss, self.test_error]
-        lists += [] if self.loss_residual is None else [self.loss_residual]
+        lists += [more for more in (self.cpu_seconds, self.loss_residual) if more is not None]
         if any(len(values) != len(self.epochs) for values in lists):
             raise ValueError("curves: their lists differ in length")
         return self
@@ -93,6 +100,12 @@ class OfflineRun(Record):
     )
     speedup_accuracy: Amount | None = Field(
         default=None, description="The same for the final test accuracy of full training."
+    )
+    speedup_cpu: Amount | None = Field(
+        default=None, description="`speedup` in processor time; null where it was not measured."
+    )
+    speedup_accuracy_cpu: Amount | None = Field(
+        default=None, description="`speedup_accuracy` in processor time."
     )
     seconds: Seconds
     pretrain_seconds: Amount = Field(

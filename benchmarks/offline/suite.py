@@ -58,7 +58,8 @@ class OfflineSuite(AnySuite):
         learning_rate: One number, or one for each optimiser.
         methods: `"full"`, `"random"` (drawn anew at each selection), `"random-fixed"` (drawn once)
             or a selector's name; `+every5` after one: chosen again every 5 epochs; `+once`: chosen
-            once, after the warm-up; `+unweighted`: its weights are set aside.
+            once, after the warm-up; `+unweighted`: its weights are set aside; `+rate2`: twice the
+            learning rate (also after `"full"`).
         fractions: Shares of the training rows that a method may choose; `"full"` has 1.
         seeds: One run each.
         learner: `"network"`: `model`, by `strategies.CoresetTrainer`; `"convex"`: `problem`, by
@@ -78,6 +79,8 @@ class OfflineSuite(AnySuite):
         rate_factor: See `schedule`.
         rate_decay: See `schedule`.
         rate_warmup: Epochs in which the rate rises linearly to its full height.
+        scale_rate: Whether the rate on a coreset is divided by its fraction, so that an epoch on it
+            goes as far as one on all rows: what raw weights, which sum to n, do in the theory.
         warmup_epochs: Epochs on all rows before the first selection.
         every: Epochs from one selection to the next; None: chosen once.
         pretrain_epochs: Where above 0, a network of its own is trained so long on all rows, a
@@ -129,6 +132,7 @@ class OfflineSuite(AnySuite):
     rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     rate_decay: Annotated[float, Field(ge=0.0)] = 0.0
     rate_warmup: Annotated[int, Field(ge=0)] = 0
+    scale_rate: bool = False
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
     every: Positive | None = 1
     pretrain_epochs: Annotated[int, Field(ge=0)] = 0

@@ -26,6 +26,8 @@ AXES = {
     "train/*": "iteration",
     "accuracy_during/*": "iteration",
     "avalanche/*": "iteration",
+    "course/*": "seconds",
+    "coreset/*": "epoch",
 }
 """Pattern of keys to the counter that is their horizontal axis."""
 
@@ -47,7 +49,10 @@ def run_id(start: Mapping[str, Any]) -> str:
     Args:
         start: A `start` event.
     """
-    parts = [start["suite"], start["method"], start["seed"], start["memory_size"]]
+    if start.get("kind") == "offline":
+        parts = [start["suite"], start["cell"]]
+    else:
+        parts = [start["suite"], start["method"], start["seed"], start["memory_size"]]
     return plain("-".join(map(str, [*parts, settings_hash(start.get("settings") or {})])))
 
 
@@ -57,13 +62,14 @@ def plain(name: str) -> str:
 
 
 def tags(start: Mapping[str, Any]) -> list[str]:
-    """Suite, method, kind, seed and memory size, as far as they are known.
+    """Suite, method, kind, seed, memory size, fraction and optimiser, as far as they are known.
 
     Args:
         start: A `start` event.
     """
     words = [start["suite"], start["method"], start.get("kind")]
     numbers = {"seed": start.get("seed"), "memory": start.get("memory_size")}
+    numbers |= {name: start.get(name) for name in ("fraction", "optimizer")}
     words += [f"{name} {value}" for name, value in numbers.items() if value is not None]
     return [str(word)[:64] for word in dict.fromkeys(words) if word]
 

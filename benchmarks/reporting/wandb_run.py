@@ -103,7 +103,7 @@ def start_run(mode: Mode, wandb_dir: Path, **options: Any) -> tuple[wandb.Run, M
         # wandb's service still holds the id of the failed attempt.
         options["id"] = f"{options['id']}-offline"
         run = start(mode=mode, dir=str(wandb_dir), reinit="create_new", **options)
-    for axis in ("experience", "iteration"):
+    for axis in dict.fromkeys(["experience", "iteration", *AXES.values()]):
         run.define_metric(axis)
     for pattern, axis in AXES.items():
         run.define_metric(pattern, step_metric=axis)

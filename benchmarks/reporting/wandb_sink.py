@@ -18,6 +18,7 @@ from typing import Any
 
 import wandb
 
+from benchmarks.offline import wandb_keys as offline_keys
 from benchmarks.reporting import wandb_keys as keys
 from benchmarks.reporting.events import events_file, read_events
 from benchmarks.reporting.gather import inside
@@ -76,6 +77,10 @@ class WandBSink:
             "evaluation": self._on_evaluation,
             "memory": self._on_memory,
             "selection": lambda event: self._log(keys.selection(event)),
+            "point": lambda event: self._log(offline_keys.point(event)),
+            "coreset": lambda event: self._log(
+                offline_keys.coreset(event, self._start.get("classes"))
+            ),
             "end": self._on_end,
         }
 
@@ -192,6 +197,19 @@ class WandBSink:
     def _on_end(self, event: Mapping[str, Any]) -> None:
         assert self.run is not None
         result = event.get("result") or {}
+        if self._start.get("kind") == "offline":
+            self._log(offline_keys.end(event, self.cell_dir))
+        else:
+            self._log(self._last(event, result))
+        self.run.summary.update(
+            {f"result/{name}": value for name, value in result.items() if _scalar(value)}
+        )
+        self._keep_result(result)
+        self._keep_files(event.get("artifacts") or {})
+        self.close(event.get("exit_code", 0))
+
+    def _last(self, event: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+        """What a continual run shows once, at its end."""
         matrix = result.get("accuracy_matrix") or self.matrix()
         payload: dict[str, Any] = {
             "experience": max(self._rows, default=len(matrix) - 1),
@@ -204,13 +222,7 @@ class WandBSink:
             payload["accuracy/matrix"] = wandb.Image(matrix_picture(matrix, title), caption=title)
             payload["accuracy/matrix_table"] = keys.matrix_table(matrix)
             payload["accuracy/matrix_panel"] = keys.matrix_panel(matrix)
-        self._log(payload)
-        self.run.summary.update(
-            {f"result/{name}": value for name, value in result.items() if _scalar(value)}
-        )
-        self._keep_result(result)
-        self._keep_files(event.get("artifacts") or {})
-        self.close(event.get("exit_code", 0))
+        return payload
 
     def _artifact(self, kind: str) -> wandb.Artifact:
         cell = self._start.get("cell") or keys.run_id(self._start)
