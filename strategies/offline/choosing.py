@@ -92,7 +92,7 @@ class Choice:
     @property
     def records(self) -> bool:
         """Whether the selector reads what training records."""
-        return any(name in RECORDED for name in self._needed())
+        return any(name in RECORDED and name not in self.signals for name in self._needed())
 
     @property
     def depends_on_model(self) -> bool:
