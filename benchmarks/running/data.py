@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import datasets, scenarios
-from benchmarks.datasets import ImageData
+from benchmarks.datasets import ImageData, TableData, TableSet
 from benchmarks.scenarios import Scenario
 from benchmarks.settings import derived_seed
 from benchmarks.suites import Suite
@@ -25,6 +25,25 @@ BY_SEED = "by_seed"
 def load_data(name: str) -> ImageData:
     """Load a data set once in a process; see `benchmarks.datasets.load`."""
     return datasets.load(name)
+
+
+@lru_cache(maxsize=1)
+def load_table(name: str) -> TableData:
+    """Load a table once in a process; see `benchmarks.datasets.load_table`."""
+    return datasets.load_table(name)
+
+
+def require_data(name: str) -> None:
+    """Load a data set, whatever it holds, so that what is missing is said before anything runs.
+
+    Raises:
+        UnknownNameError: There is no such data set.
+        DataUnavailableError: It is not in the cache.
+    """
+    if isinstance(datasets.REGISTRY.create(name), TableSet):
+        load_table(name)
+    else:
+        load_data(name)
 
 
 def build_scenario(suite: Suite, seed: int) -> Scenario:
