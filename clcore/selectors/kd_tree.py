@@ -33,8 +33,8 @@ made: a shorter coreset is no prefix. Works on the CPU, on one thread, and copie
 Differences from reference codes: none known.
 
 Expected numbers: 10 % of the 581,012 × 54 rows of Covertype, standardised, `gradients="features"`:
-0.7 s on one core; error bound 309,832 (`carry=False` 281,251, craig in 44.6 s 203,670), error of the
-sum of features 45 (4,744; 2,767; random rows of each class 4,900 to 8,200). More in
+0.7 s on one core; error bound 309,832 (`carry=False` 281,251; craig 203,670, in 44.6 s); error of
+the sum of features 45 (4,744; craig 2,767; random rows of each class 4,900 to 8,200). More in
 docs/selectors.md, "Measured: a large table".
 """
 
