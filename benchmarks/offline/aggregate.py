@@ -69,6 +69,21 @@ class OfflineSummary:
         return self.spread_of_some(lambda run: run.speedup_accuracy)
 
     @property
+    def speedup_cpu(self) -> Spread | None:
+        """`speedup` in processor time."""
+        return self.spread_of_some(lambda run: run.speedup_cpu)
+
+    @property
+    def speedup_accuracy_cpu(self) -> Spread | None:
+        """`speedup_accuracy` in processor time."""
+        return self.spread_of_some(lambda run: run.speedup_accuracy_cpu)
+
+    @property
+    def cpu_seconds(self) -> Spread | None:
+        """Processor time of training and selection; None where it was not measured."""
+        return self.spread_of_some(lambda run: (run.curves.cpu_seconds or [None])[-1])
+
+    @property
     def seconds(self) -> Spread:
         """Seconds of training and selection."""
         return self.spread(lambda run: run.seconds.train + run.seconds.select)

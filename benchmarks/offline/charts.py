@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from benchmarks.reporting.svg import (
     join,
     log_ticks,
     nice_ticks,
-    spread_apart,
+    place_labels,
 )
 
 MOST_MARKS = 40
@@ -80,23 +81,29 @@ def line_chart(
     if not drawable:
         return Markup("")
     longest = max(len(line.style.name) for line in drawable)
-    box = Box(58, 30, width - (longest * CHARACTER + 30 if label_ends else 14), height - 40)
+    # Lines end anywhere, so names stand where there is room beside the ends; some of the longest
+    # may be at the right edge.
+    box = Box(58, 30, width - (longest * CHARACTER * 0.6 if label_ends else 14), height - 40)
     across = _scale(x, [place for line in drawable for place, _ in line.points],
                     box.left + 8, box.right - 8)  # fmt: skip
     means = [value.mean for line in drawable for _, value in line.points]
     up, y_ticks = _scale_and_ticks(y, means, box.bottom, box.top)
     parts = frame(box, up, y_ticks, y.title, unit=y.unit)
     parts += _horizontal(x, across, box, height)
-    ends = [up(line.points[-1][1].mean) for line in drawable]
-    labels = spread_apart(ends, 16, box.top, box.bottom)
-    for line, end, label in zip(drawable, ends, labels, strict=True):
+    ends = [(across(line.points[-1][0]), up(line.points[-1][1].mean)) for line in drawable]
+    names = [line.style.name if label_ends else "" for line in drawable]
+    room = Box(box.left, box.top - 12, width, box.bottom)
+    labels = place_labels(ends, names, room, _taken(drawable, across, up))
+    for line, (right, end), label in zip(drawable, ends, labels, strict=True):
         drawn = [_draw(line, across, up, box)]
-        if label_ends:
-            right = across(line.points[-1][0])
-            leader = f"{right + 6:.1f},{end:.1f} {box.right + 6:.1f},{label:.1f}"
-            drawn.append(element("polyline", points=leader, class_="leader"))
+        if label_ends and label is not None:
+            if math.hypot(label[0] - right, label[1] - 4 - end) > 24:
+                drawn.append(
+                    element("line", x1=right, y1=end, x2=label[0], y2=label[1] - 4,
+                            class_="leader")
+                )  # fmt: skip
             drawn.append(
-                element("text", line.style.name, x=box.right + 10, y=label + 4,
+                element("text", line.style.name, x=label[0], y=label[1], text_anchor=label[2],
                         class_="series-label")
             )  # fmt: skip
         parts.append(series(line.style, *drawn))
@@ -105,6 +112,22 @@ def line_chart(
         class_="chart crowded" if len(drawable) > CROWDED else "chart",
         aria_label=f"{y.title} against {x.title}, a line for each method",
     )  # fmt: skip
+
+
+def _taken(lines: Sequence[Line], x: Scale, y: Scale) -> list[Box]:
+    """Where the lines run, as boxes every few pixels."""
+    boxes = []
+    for line in lines:
+        places = [(x(place), y(value.mean)) for place, value in line.points]
+        for (left, top), (right, bottom) in itertools.pairwise(places):
+            steps = max(1, math.ceil(math.hypot(right - left, bottom - top) / 8))
+            boxes += [
+                Box(px - 2, py - 2, px + 2, py + 2)
+                for step in range(steps)
+                for px, py in [(left + (right - left) * step / steps,
+                                top + (bottom - top) * step / steps)]
+            ]  # fmt: skip
+    return boxes
 
 
 def _drawable(line: Line, x: Axis, y: Axis) -> list[tuple[float, Spread]]:
@@ -122,7 +145,12 @@ def _scale_and_ticks(
     if axis.ticks is not None:
         ticks = list(axis.ticks)
     elif axis.logarithmic:
-        ticks = log_ticks(low, high)
+        low, high = low / 1.06, high * 1.06
+        ticks = _inner_log_ticks(low, high)
+        if len(ticks) < 2:
+            ticks = log_ticks(low, high)
+        else:
+            return Scale(low, high, start, stop, logarithmic=True), ticks
     else:
         ticks = nice_ticks(low, high, 6)
     return Scale(ticks[0], ticks[-1], start, stop, axis.logarithmic), ticks

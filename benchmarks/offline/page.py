@@ -74,6 +74,7 @@ def _section(gathered: Gathered, group: Group) -> dict[str, Any]:
                 lambda run: run.speedup_accuracy,
                 "to the test accuracy of full training",
             ),
+            *_in_processor_time(group),
         ]
         if group.references
         else [],
@@ -95,6 +96,24 @@ def _section(gathered: Gathered, group: Group) -> dict[str, Any]:
             if (found := pictures(entry))
         ],
     }
+
+
+def _in_processor_time(group: Group) -> list[dict[str, Any]]:
+    """The plots of speed-ups again, where processor time was measured."""
+    if all(entry.summary.cpu_seconds is None for entry in group.methods):
+        return []
+    return [
+        dot_rows(
+            group.methods,
+            lambda run: run.speedup_cpu,
+            "to the loss of full training, in processor time",
+        ),
+        dot_rows(
+            group.methods,
+            lambda run: run.speedup_accuracy_cpu,
+            "to the test accuracy of full training, in processor time",
+        ),
+    ]
 
 
 def _over_time(
