@@ -81,7 +81,9 @@ class OfflineSummary:
     @property
     def cpu_seconds(self) -> Spread | None:
         """Processor time of training and selection; None where it was not measured."""
-        return self.spread_of_some(lambda run: (run.curves.cpu_seconds or [None])[-1])
+        return self.spread_of_some(
+            lambda run: None if run.curves.cpu_seconds is None else run.curves.cpu_seconds[-1]
+        )
 
     @property
     def seconds(self) -> Spread:

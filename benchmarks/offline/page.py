@@ -19,6 +19,7 @@ from benchmarks.reporting.charts import legend
 from benchmarks.reporting.gather import Source
 from benchmarks.reporting.html import fill
 from benchmarks.reporting.svg import Scale, nice_ticks
+from benchmarks.reporting.table import NOTHING
 
 MOST_END_LABELS = 14
 """With more lines than this, names at the lines' ends would be a wall of text."""
@@ -259,10 +260,15 @@ def _facts(entry: Entry) -> list[str]:
 
     def shown(read: Callable[[OfflineRun], float | None], scale: float, digits: int = 1) -> str:
         spread = summary.spread_of_some(read)
-        return table.NOTHING if spread is None else spread.text(scale=scale, digits=digits)
+        return NOTHING if spread is None else spread.text(scale=scale, digits=digits)
 
     def effective(run: OfflineRun) -> float | None:
-        return run.weights and run.weights.effective_rows / max(sum(run.weights.counts), 1)
+        if run.weights is None:
+            return None
+        return run.weights.effective_rows / max(sum(run.weights.counts), 1)
+
+    def greatest(run: OfflineRun) -> float | None:
+        return None if run.weights is None else run.weights.greatest
 
     def certified(run: OfflineRun) -> float | None:
         bounds = [c.error_bound / c.gradient_norm for c in run.selections
@@ -276,7 +282,7 @@ def _facts(entry: Entry) -> list[str]:
         shown(lambda run: run.hardest_chosen, PERCENT),
         shown(lambda run: run.wrong_labels, PERCENT),
         shown(effective, PERCENT, 0),
-        shown(lambda run: run.weights and run.weights.greatest, 1.0),
+        shown(greatest, 1.0),
         shown(relative_gradient_error, PERCENT),
         shown(certified, PERCENT, 0),
     ]
