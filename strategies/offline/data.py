@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, Subset, TensorDataset
 
-from clcore.checks import as_tensor
+from clcore.checks import as_tensor, whole_number
 from clcore.errors import ArgumentError
 from clcore.guard import guard
 from clcore.probe.source import column_of
@@ -58,7 +58,9 @@ class TrainingData(abc.ABC):
         """Take what `state_dict` returned."""
 
 
-def training_data(data: Any, *, workers: int = 0, seed: int = 0) -> TrainingData:
+def training_data(
+    data: Any, *, workers: int = 0, seed: int = 0, pin_memory: bool = False
+) -> TrainingData:
     """Take data in one of the forms that a trainer reads.
 
     Args:
@@ -66,6 +68,7 @@ def training_data(data: Any, *, workers: int = 0, seed: int = 0) -> TrainingData
             map-style data set of `(x, y)` items.
         workers: Processes that read a data set.
         seed: Of the seeds that workers get.
+        pin_memory: Whether batches of a data set are made ready for a GPU.
 
     Returns:
         The data.
@@ -95,7 +98,7 @@ def training_data(data: Any, *, workers: int = 0, seed: int = 0) -> TrainingData
             f"data must have a length and be indexed by row, which {type(data).__name__} is not: "
             "a subset can be chosen of numbered rows only. Read it into a list of (x, y) first"
         )
-    return MapData(data, workers, seed)
+    return MapData(data, workers, seed, pin_memory)
 
 
 class TensorData(TrainingData):
@@ -125,7 +128,7 @@ class TensorData(TrainingData):
 
     def batches(self, rows: Tensor, size: int) -> Iterator[Batch]:
         """Read rows, batch by batch; see the base class."""
-        for part in rows.to(self.x.device).split(size):
+        for part in torch.split(rows.to(self.x.device), size):
             yield part, self.x.index_select(0, part), self.y.index_select(0, part)
 
 
@@ -136,10 +139,12 @@ class MapData(TrainingData):
         dataset: The data set.
         workers: Processes that read it.
         seed: Of the seeds that workers get.
+        pin_memory: Whether batches are made ready for a GPU.
     """
 
-    def __init__(self, dataset: Any, workers: int, seed: int) -> None:
+    def __init__(self, dataset: Any, workers: int, seed: int, pin_memory: bool) -> None:
         _require_rows(len(dataset))
+        whole_number("workers", workers)
         self.dataset, self._order = dataset, _Order()
         # Transforms may be random: what is looked at here must not move the caller's randomness.
         with guard(seed=0):
@@ -157,6 +162,7 @@ class MapData(TrainingData):
             batch_sampler=self._order,
             num_workers=workers,
             persistent_workers=workers > 0,
+            pin_memory=pin_memory,
             generator=self._generator,
         )
 
@@ -170,7 +176,7 @@ class MapData(TrainingData):
             ArgumentError: If an item's label is not what it was when the data were given: then
                 weights would go to the wrong rows.
         """
-        parts = rows.split(size)
+        parts = torch.split(rows, size)
         self._order.batches = [part.tolist() for part in parts]
         for part, (x, y) in zip(parts, self._loader, strict=True):
             if self.labels is not None and _are_labels(y):

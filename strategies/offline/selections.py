@@ -87,6 +87,7 @@ class Selections:
             return False
         pool = self.choice.pool(self.recorder)
         self.coreset = self.choice.choose(pool, self._draws)
+        self._require_rows(self.coreset, self.choice.selector.name)
         self._chosen_at = epoch
         if self.reselect is not None:
             self._sample = self.reselect.rows(len(pool), self._draws)
@@ -102,6 +103,13 @@ class Selections:
             return None
         weights = self.coreset.weights.double()
         return (weights / weights.mean()).float()
+
+    @staticmethod
+    def _require_rows(coreset: Coreset, name: str) -> None:
+        if len(coreset) == 0:
+            raise ArgumentError(f"selector: {name} chose no rows, so there is nothing to train on")
+        if float(coreset.weights.sum()) <= 0:
+            raise ArgumentError(f"selector: {name} gave weight to none of its {len(coreset)} rows")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the next refresh depends on."""

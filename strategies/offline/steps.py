@@ -79,6 +79,9 @@ class Steps:
         # bfloat16 has the range of single precision and needs no scaling.
         half = self.autocast == torch.float16
         self.scaler = torch.amp.GradScaler(self.device.type) if half else None
+        self._precision: AbstractContextManager[Any] = nullcontext()
+        if self.autocast is not None:
+            self._precision = torch.autocast(self.device.type, dtype=self.autocast)
         self._look = 1 if self.device.type == "cpu" else _LOOK
         self._full_steps = self.steps_for(len(self.data))
 
@@ -123,7 +126,7 @@ class Steps:
         order = torch.randperm(count, generator=generator)[: steps * self.batch_size]
         parts: Any = None
         if weights is not None:
-            parts = weights[order].to(self.device).split(self.batch_size)
+            parts = torch.split(weights[order].to(self.device), self.batch_size)
         taken = order if rows is None else rows[order]
         total = _Total(self._look, diverged)
         paused, shown, rate = 0.0, time.perf_counter(), 0.0
@@ -153,17 +156,22 @@ class Steps:
         weights: Tensor | None,
         recorder: TrainingRecorder | None,
     ) -> Tensor:
-        x = x.to(self.device, non_blocking=True)
-        y = y.to(self.device, non_blocking=True)
+        if x.device != self.device or y.device != self.device:
+            x = x.to(self.device, non_blocking=True)
+            y = y.to(self.device, non_blocking=True)
         if self.transform is not None:
             x = self.transform(x)
         if self.augment is not None:
             x = self.augment(x)
         self.optimizer.zero_grad(set_to_none=True)
-        with self._precision():
+        losses: Tensor | None = None
+        with self._precision:
             outputs = self.model(x)
-            losses = self.losses(outputs, y)
-        loss = batch_loss(losses, weights)
+            if weights is None and recorder is None:
+                loss = self.losses.mean(outputs, y)
+            else:
+                losses = self.losses(outputs, y)
+                loss = batch_loss(losses, weights)
         if self.scaler is None:
             loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
@@ -171,7 +179,7 @@ class Steps:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.scaler.step(self.optimizer)
             self.scaler.update()
-        if recorder is not None:
+        if recorder is not None and losses is not None:
             self._record(recorder, numbers, losses.detach(), outputs.detach(), y)
         return loss.detach()
 
@@ -191,11 +199,6 @@ class Steps:
         # A loss that is not finite ends the training right after this step.
         if bool(torch.isfinite(losses).all()):
             recorder.update(numbers, losses=losses, correct=outputs.argmax(dim=1) == y)
-
-    def _precision(self) -> AbstractContextManager[Any]:
-        if self.autocast is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.autocast)
 
 
 class _Total:

@@ -88,7 +88,8 @@ class CoresetTrainer:
         augment: Applied after it, for training only; may be random.
         device: Where to train: the model is moved there. By default where it is.
         autocast: `torch.bfloat16` or `torch.float16` (with scaled gradients) for mixed precision.
-        workers: Processes that read a data set.
+        workers: Processes that read a data set. They keep random states of their own, so that with
+            random transforms inside the data set a resumed run differs; `augment` does not.
         drop_last: Leave out an incomplete last batch.
         seed: Of the orders of rows and of the selections. Dropout and augmentation draw from
             torch's global generator.
@@ -159,9 +160,10 @@ class CoresetTrainer:
         self.model, self.optimizer, self.weighted = model, optimizer, weighted
         self.seed = whole_number("seed", seed)
         losses = RowLosses(loss)
-        self.data = training_data(data, workers=workers, seed=seed)
         if device is not None:
             model.to(device)
+        if probe is not None and probe.model is not model:
+            raise ArgumentError("probe is of another model than the one that is trained")
         self.probe = probe or Probe(
             model,
             loss=None if losses.plain_cross_entropy else losses,
@@ -170,6 +172,8 @@ class CoresetTrainer:
             transform=transform,
             autocast=autocast,
         )
+        pin = self.probe.device.type == "cuda"
+        self.data = training_data(data, workers=workers, seed=seed, pin_memory=pin)
         self.steps = Steps(
             model,
             optimizer,
@@ -184,6 +188,8 @@ class CoresetTrainer:
             autocast,
         )
         choice = None
+        if selector == "full" and error is not None:
+            raise ArgumentError("error: with selector='full' no rows are chosen")
         if selector != "full":
             choice = Choice(
                 selector,

@@ -299,3 +299,43 @@ def test_an_incomplete_batch_can_be_left_out_but_not_all(kit):
     assert [(r.rows, r.steps) for r in trainer.fit(1)] == [(112, 7)]
     with pytest.raises(ArgumentError, match="12 rows are less than a batch of 16"):
         kit.trainer("random", drop_last=True).fit(1)
+
+
+def test_forgetting_goes_by_what_training_showed(kit):
+    # At rate 0 nothing is learnt: the rows that are wrong from the start were never right.
+    trainer = kit.trainer("forgetting", 10, warmup_epochs=2, rate=0.0)
+    x, y = kit.blobs()
+    wrong = (trainer.model(x).argmax(1) != y).nonzero().squeeze(1)
+    assert len(wrong) > 10
+    trainer.fit(3)
+    assert set(trainer.coreset.indices.tolist()) <= set(wrong.tolist())
+    assert trainer.history[2].forward_passes == 0
+
+
+def test_selectors_that_choose_nothing_are_told_of(kit):
+    from dataclasses import dataclass
+
+    from clcore import Coreset, Selector
+
+    @dataclass(frozen=True)
+    class Weightless(Selector):
+        name = "weightless"
+        signals = ()
+
+        def _select(self, pool, k, *, given, allowance, generator):
+            return Coreset.of(range(k), weights=[0.0] * k)
+
+    with pytest.raises(ArgumentError, match="weightless gave weight to none of its 12 rows"):
+        kit.trainer(Weightless()).fit(1)
+
+
+def test_probe_of_another_model_and_error_of_no_choice(kit):
+    with pytest.raises(ArgumentError, match="another model"):
+        kit.trainer(probe=Probe(kit.mlp()))
+    with pytest.raises(ArgumentError, match="no rows are chosen"):
+        kit.trainer("full", error=0.1)
+    model = kit.mlp()
+    own = kit.trainer(model=model, probe=Probe(model, batch_size=7))
+    plain = kit.trainer()
+    own.fit(1), plain.fit(1)
+    assert torch.equal(own.coreset.indices, plain.coreset.indices)
