@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -54,6 +55,15 @@ def execute(task: CellTask, wandb: WandB | None, on_progress: Callable[[float], 
     Raises:
         ClcoreError: See `Kind.run_cell`. What goes wrong with wandb is logged and stops nothing.
     """
+    try:
+        _execute(task, wandb, on_progress)
+    finally:
+        # A strategy of Avalanche is part of cycles and holds the cell's images; left to itself the
+        # collector comes round long after several of them have filled the memory.
+        gc.collect()
+
+
+def _execute(task: CellTask, wandb: WandB | None, on_progress: Callable[[float], None]) -> None:
     kind = kind_of(task.suite.kind)
     if wandb is None:
         kind.run_cell(task, on_progress, None)

@@ -1,6 +1,8 @@
+import gc
 import json
 import logging
 import math
+import weakref
 from dataclasses import replace
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 from benchmarks import metrics, runner
 from benchmarks.reporting import read_events, read_results
+from benchmarks.running import cell as cell_module
 from benchmarks.running import folder
 from benchmarks.running.cell import run_cell
 from benchmarks.running.data import load_data
@@ -241,3 +244,22 @@ def test_one_cell_alone(tiny, tmp_path):
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
     assert run_cell(task, shares.append) == run  # finished: read, not run again
+
+
+def test_a_finished_cell_leaves_no_images_behind(tiny, tmp_path, monkeypatch):
+    built = []
+    original = cell_module.build_scenario
+
+    def build(*arguments):
+        scenario = original(*arguments)
+        built.append(weakref.ref(scenario))
+        return scenario
+
+    monkeypatch.setattr(cell_module, "build_scenario", build)
+    gc.disable()  # nothing but the runner collects
+    try:
+        runner.run(folder.create(tmp_path / "run", replace(tiny, seeds=(0,))))
+        assert len(built) == 2
+        assert [reference() for reference in built] == [None, None]
+    finally:
+        gc.enable()
