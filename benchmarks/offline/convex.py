@@ -13,9 +13,11 @@ data; `+whitened`: and taken in coordinates of even curvature. `leverage` draws 
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -30,7 +32,7 @@ from benchmarks.offline.record import OfflineRun
 from benchmarks.offline.suite import OfflineSuite
 from benchmarks.reporting.events import EventLog, Sink
 from benchmarks.running.task import CellTask
-from benchmarks.settings import derived_seed
+from benchmarks.settings import derived_seed, from_plain, to_plain
 from clcore.coreset import Coreset
 from clcore.selectors import registry
 from strategies.offline.convex import (
@@ -56,6 +58,9 @@ LEAST_RESIDUAL = 1e-10
 
 SOLVERS: dict[str, type[Solver]] = {"sgd": SGD, "svrg": SVRG, "saga": SAGA}
 
+_CHOSEN: dict[tuple[int, str, str, int, int], tuple[Coreset, float, float]] = {}
+"""Coresets chosen for the problem at hand, with wall-clock and processor seconds."""
+
 REFRESH = {"sgd": 3, "svrg": 2, "saga": 3}
 """Epochs of a coreset between two anchors, tuned on Covertype (docs/convex.md)."""
 
@@ -69,19 +74,39 @@ def run_convex_cell(
     suite, cell = task.suite, task.cell
     assert isinstance(suite, OfflineSuite)
     assert isinstance(cell, OfflineCell)
-    data = build_convex_data(suite, cell.seed)
+    data, problem, least = prepared(suite, cell.seed)
     events = task.folder / "events.jsonl"
     events.unlink(missing_ok=True)
     with EventLog(events) as log:
-        labels = None if suite.problem == "ridge" else data.y
-        course = Course(log, task.folder, cell, labels)
-        course.rows = len(data.x)
+        course = Course(log, task.folder, cell, data.y)
         begin(log, task, follow, classes=data.classes)
-        training = _Training(suite, cell, data, course, on_progress)
+        training = _Training(suite, cell, data, problem, least, course, on_progress)
         training.run()
         if course.coreset is not None:
             course.write_coreset(task.folder / "coreset.safetensors")
         return end(log, task, course.finish(), training.iteration)
+
+
+@lru_cache(maxsize=1)
+def _prepared(settings: str, seed: int) -> tuple[ConvexData, Problem, float]:
+    """Data, problem and least loss of a seed, the same for all its cells in a process."""
+    suite = from_plain(OfflineSuite, json.loads(settings))
+    data = build_convex_data(suite, seed)
+    problem = make_problem(suite, data)
+    return data, problem, optimum(problem).loss
+
+
+def prepared(suite: OfflineSuite, seed: int) -> tuple[ConvexData, Problem, float]:
+    """Load and divide the data, and find the optimum, once a seed.
+
+    Args:
+        suite: The suite.
+        seed: Seed of the run.
+
+    Returns:
+        The data, the problem, and its least loss.
+    """
+    return _prepared(json.dumps(to_plain(suite), sort_keys=True), seed)
 
 
 def make_problem(suite: OfflineSuite, data: ConvexData) -> Problem:
@@ -95,17 +120,18 @@ def make_schedule(suite: OfflineSuite, optimizer: str, method: ConvexMethod) -> 
     """The step sizes of a cell: SGD's decay as the suite says, the others' stay.
 
     `learning_rate` is looked up by optimiser and way of training, then by optimiser alone:
-    `"svrg+whitened"`, `"svrg"`.
+    `"svrg+whitened"`, `"svrg"`; and it may hold decays that differ from `rate_decay` for a way of
+    training: `"decay+whitened"`.
     """
-    rates = suite.learning_rate
-    rate = suite.rate(optimizer)
-    if isinstance(rates, dict):
-        rate = rates.get(f"{optimizer}+{method.way}", rate)
+    rate, decay = suite.rate(optimizer), suite.rate_decay
+    if isinstance(suite.learning_rate, dict):
+        rate = suite.learning_rate.get(f"{optimizer}+{method.way}", rate)
+        decay = suite.learning_rate.get(f"decay+{method.way}", decay)
     rate *= method.rate
     if optimizer == "sgd" and suite.schedule == "power":
-        return Exponential(rate, suite.rate_decay)
+        return Exponential(rate, decay)
     if optimizer == "sgd" and suite.schedule == "decay":
-        return KInverse(rate, suite.rate_decay)
+        return KInverse(rate, decay)
     return Constant(rate)
 
 
@@ -132,14 +158,15 @@ class _Training:
         suite: OfflineSuite,
         cell: OfflineCell,
         data: ConvexData,
+        problem: Problem,
+        least: float,
         course: Course,
         on_progress: Callable[[float], None],
     ) -> None:
         self.suite, self.cell, self.data, self.course = suite, cell, data, course
+        self.problem, self.least = problem, least
         self.report, self.iteration = on_progress, 0
         self.method = find_convex(cell.method, suite)
-        self.problem = make_problem(suite, data)
-        self.least = optimum(self.problem).loss
         self.cpu_select = 0.0
 
     def run(self) -> None:
@@ -203,9 +230,19 @@ class _Training:
         """Choose the rows, on the clock, and measure them off it."""
         k = max(1, round(self.cell.fraction * len(self.problem)))
         seed = derived_seed(self.cell.seed, "selection")
-        clock = _Clock.start()
-        coreset = self._chosen(k, seed)
-        seconds, self.cpu_select = clock.read()
+        # The coreset does not depend on the optimiser. In one process it is chosen once a seed;
+        # what that took counts in each cell.
+        options = self.suite.options.get(self.method.selector, {})
+        key = (id(self.problem), self.method.selector, json.dumps(options, sort_keys=True), k, seed)
+        if key not in _CHOSEN:
+            for stale in [old for old in _CHOSEN if old[0] != key[0]]:
+                del _CHOSEN[stale]
+            clock = _Clock.start()
+            chosen = self._chosen(k, seed)
+            _CHOSEN[key] = (chosen, *clock.read())
+        coreset, seconds, self.cpu_select = _CHOSEN[key]
+        if not self.method.weighted:
+            coreset = _even(coreset, len(self.problem))
         self.course.select_seconds, self.course.cpu_seconds = seconds, self.cpu_select
         zeros = self.problem.zeros()
         rows = len(self.problem)
@@ -234,11 +271,7 @@ class _Training:
             selector = self._selector()
             w = self.problem.zeros() if "logit_gradients" in selector.signals else None
             coreset = selector.select(self.problem.pool(w), k, generator=_generator(seed))
-        if self.method.weighted and not _is_plain(coreset):
-            return coreset
-        # Picks without weights stand for n / k rows each.
-        even = torch.full((len(coreset),), rows / len(coreset), dtype=torch.float64)
-        return Coreset(coreset.indices, even, coreset.gains.double(), coreset.cost, coreset.report)
+        return _even(coreset, rows) if bool((coreset.weights == 1).all()) else coreset
 
     def _selector(self) -> Any:
         return registry.create(
@@ -256,8 +289,10 @@ class _Training:
         )
 
 
-def _is_plain(coreset: Coreset) -> bool:
-    return bool((coreset.weights == 1).all())
+def _even(coreset: Coreset, rows: int) -> Coreset:
+    """The same picks, each standing for n / k rows."""
+    weights = torch.full((len(coreset),), rows / len(coreset), dtype=torch.float64)
+    return Coreset(coreset.indices, weights, coreset.gains.double(), coreset.cost)
 
 
 def _generator(seed: int) -> torch.Generator:

@@ -82,11 +82,7 @@ def _newton(problem: Problem, level: float, iterations: int) -> tuple[Tensor, in
     for step in range(iterations):
         if float(gradient.norm()) <= level:
             return w, step
-        values, vectors = torch.linalg.eigh(_hessian(problem, w))
-        # Softmax has directions without curvature (all biases together), where the gradient is 0.
-        curved = values > values[-1] * 1e-14
-        along = vectors[:, curved]
-        move = -(along @ ((along.T @ gradient.flatten()) / values[curved])).reshape(w.shape)
+        move = -_solved(_hessian(problem, w), gradient.flatten()).reshape(w.shape)
         slope = float((move * gradient).sum())
         length = 1.0
         while True:
@@ -101,6 +97,22 @@ def _newton(problem: Problem, level: float, iterations: int) -> tuple[Tensor, in
                 return w, step
         w, loss, gradient = w + length * move, loss_there, gradient_there
     return w, iterations
+
+
+def _solved(hessian: Tensor, gradient: Tensor) -> Tensor:
+    """Solve for the Newton direction.
+
+    Softmax has directions without curvature, all biases together, where the gradient is 0 too: a
+    ridge far below what the other directions have keeps them out.
+    """
+    ridge = 1e-12 * float(hessian.diagonal().max())
+    factor, failed = torch.linalg.cholesky_ex(hessian + ridge * torch.eye(len(hessian)))
+    if not int(failed):
+        return torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+    values, vectors = torch.linalg.eigh(hessian)
+    curved = values > values[-1] * 1e-14
+    along = vectors[:, curved]
+    return along @ ((along.T @ gradient) / values[curved])
 
 
 def _quasi_newton(problem: Problem, level: float, iterations: int) -> tuple[Tensor, int]:
