@@ -1,3 +1,4 @@
+import gc
 import random
 import time
 
@@ -339,3 +340,14 @@ def test_probe_of_another_model_and_error_of_no_choice(kit):
     plain = kit.trainer()
     own.fit(1), plain.fit(1)
     assert torch.equal(own.coreset.indices, plain.coreset.indices)
+
+
+def test_signals_and_graphs_are_let_go_after_an_epoch(kit):
+    trainer = kit.trainer(warmup_epochs=1)
+    trainer.fit(2)
+    gc.collect()
+    before = sum(issubclass(type(held), torch.Tensor) for held in gc.get_objects())
+    trainer.fit(6)
+    gc.collect()
+    assert not any(type(held) is Pool for held in gc.get_objects())
+    assert sum(issubclass(type(held), torch.Tensor) for held in gc.get_objects()) <= before
