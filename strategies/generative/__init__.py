@@ -10,18 +10,33 @@ from strategies.generative.batch_statistics import (
 )
 from strategies.generative.checksum import checksum_of
 from strategies.generative.embeddings import Embeddings
+from strategies.generative.extractors import (
+    ImageFeatures,
+    discriminator_features,
+    efficientnet_lite0,
+    inception,
+    one_head,
+)
 from strategies.generative.latents import select_latents
 from strategies.generative.projection import random_projection
+from strategies.generative.top_k import TopKSchedule, top_k_fakes
 
 __all__ = [
     "CoresetBatchSampler",
     "Embeddings",
+    "ImageFeatures",
     "ModeCounts",
     "Moments",
+    "TopKSchedule",
     "checksum_of",
     "count_dispersion",
+    "discriminator_features",
+    "efficientnet_lite0",
     "frechet_distance",
+    "inception",
     "mode_counts",
+    "one_head",
     "random_projection",
     "select_latents",
+    "top_k_fakes",
 ]
