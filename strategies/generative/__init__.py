@@ -17,6 +17,7 @@ from strategies.generative.extractors import (
     inception,
     one_head,
 )
+from strategies.generative.instance_selection import select_instances
 from strategies.generative.latents import select_latents
 from strategies.generative.projection import random_projection
 from strategies.generative.top_k import TopKSchedule, top_k_fakes
@@ -37,6 +38,7 @@ __all__ = [
     "mode_counts",
     "one_head",
     "random_projection",
+    "select_instances",
     "select_latents",
     "top_k_fakes",
 ]
