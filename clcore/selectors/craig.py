@@ -62,6 +62,7 @@ from clcore.pool import Pool
 from clcore.quotas import Allowance
 from clcore.selector import Selector
 from clcore.selectors._coverage import Neighbours, assigned, check_neighbours, cover
+from clcore.selectors._lengths import lengths_to
 
 Gradients = Literal["logits", "last_layer", "features"]
 
@@ -158,26 +159,26 @@ class Craig(Selector):
         picks = torch.empty(len(turns), dtype=torch.int64, device=device)
         gains = torch.empty(len(turns), dtype=torch.float64, device=device)
         place = torch.full((len(pool),), -1, dtype=torch.int64, device=device)
-        nearest = torch.zeros(len(pool), dtype=torch.float64, device=device)
         for c, one in enumerate(classes):
             seats = (turn == c).nonzero().squeeze(1)
             if len(seats):
                 picks[seats] = one.rows[torch.tensor(one.found.picks.rows, device=device)]
                 gains[seats] = torch.tensor(one.found.picks.gains, device=device).double()
-                squared, within = assigned(one.objective, one.found)
-                place[one.rows] = seats[within]
-                nearest[one.rows] = squared.double()
+                place[one.rows] = seats[assigned(one.objective, one.found)[1]]
         evaluations = sum(one.objective.evaluations for one in classes if one.count)
         left = (place < 0).nonzero().squeeze(1)
         if len(left):
             whole = self.objective(pool)
-            squared, within = whole.points.nearest(picks)
-            place[left], nearest[left] = within[left], squared[left].double()
+            place[left] = whole.points.nearest(picks)[1][left]
             evaluations += whole.points.evaluations
-        weights = torch.ones_like(nearest) if pool.weights is None else pool.weights.double()
         report = {"value": sum(one.objective.value() for one in classes if one.count)}
-        if self.metric != "cosine":
-            report["error_bound"] = float(nearest.sqrt() @ weights)
+        if self.metric != "cosine" and len(picks):
+            named = SIGNALS[self.gradients]
+            first = as_matrix(pool.signal(named[0]))
+            second = as_matrix(pool.signal(named[1])) if len(named) > 1 else None
+            lengths = lengths_to(first, second, picks[place], bias=self.bias)
+            weighed = lengths if pool.weights is None else lengths * pool.weights
+            report["error_bound"] = float(weighed.sum())
         return Coreset.of(
             picks,
             weights=cell_weights(place, len(picks), pool.weights),

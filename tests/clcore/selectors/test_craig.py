@@ -116,3 +116,27 @@ def test_wrong_options_are_named():
             create("craig", **options)
     with pytest.raises(ArgumentError, match="labels"):
         select("craig", Pool(features=torch.eye(4)), 2, gradients="features")
+
+
+@pytest.mark.parametrize("gradients", ["features", "logits", "last_layer"])
+def test_the_certificate_is_not_rounded_down(gradients):
+    # Rows close together and far from zero, where single precision loses distances.
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.arange(120) % 3
+    h = 30 + 0.01 * torch.randn(120, 8, generator=generator)
+    e = torch.randn(120, 3, generator=generator).softmax(1) - 0.3
+    pool = Pool(features=h, logit_gradients=e, labels=labels)
+    answer = select("craig", pool, 60, gradients=gradients)
+    rows = {"features": h, "logits": e}.get(gradients)
+    if rows is None:
+        one = torch.ones(120, 1, dtype=torch.float64)
+        rows = (e.double().unsqueeze(2) * torch.cat((h.double(), one), 1).unsqueeze(1)).flatten(1)
+    rows = rows.double()
+    apart = torch.cdist(rows, rows[answer.indices], compute_mode="donot_use_mm_for_euclid_dist")
+    apart[labels.unsqueeze(1) != labels[answer.indices]] = torch.inf
+    least = float(apart.min(dim=1).values.sum())
+    # The picks' cells may differ from the nearest where single precision ties; never below them.
+    assert answer.report["error_bound"] >= least * (1 - 1e-9)
+    assert answer.report["error_bound"] == pytest.approx(least, rel=1e-3)
+    error = (rows.sum(0) - answer.weights.double() @ rows[answer.indices]).norm()
+    assert float(error) <= answer.report["error_bound"] * (1 + 1e-9)
