@@ -13,8 +13,8 @@ from torch import Tensor
 
 from benchmarks.offline.data import OfflineData
 from clcore.coreset import Coreset
+from clcore.probe import Probe
 from clcore.selector import Selector
-from strategies.offline import CoresetTrainer
 
 CERTIFIED = "error_bound"
 """Name of the certificate in a coreset's report."""
@@ -31,26 +31,27 @@ class GradientCheck:
         self.data = data
 
     def measure(
-        self, trainer: CoresetTrainer, coreset: Coreset, selector: str | Selector
+        self, probe: Probe, coreset: Coreset, selector: str | Selector, *, weighted: bool = True
     ) -> dict[str, float | None]:
         """Measure one coreset.
 
         Args:
-            trainer: Knows the probe, and whether weights are used.
+            probe: Of the model that the selector read.
             coreset: What was chosen.
             selector: Says which gradients it certifies.
+            weighted: Whether the weights are used.
 
         Returns:
             `gradient_error`, `gradient_norm` and, where the selector certifies a bound on the same
             gradients, `error_bound`.
         """
-        signals = trainer.probe.signals(["logit_gradients", "features"], self.data.x, self.data.y)
+        signals = probe.signals(["logit_gradients", "features"], self.data.x, self.data.y)
         errors, features = signals["logit_gradients"].double(), signals["features"].double()
         features = features.flatten(1)
         whole = mean_gradient(errors, features, torch.ones(len(errors), dtype=torch.float64))
         rows = coreset.indices.to(errors.device)
         weights = coreset.weights.double().to(errors.device)
-        if not trainer.weighted:
+        if not weighted:
             weights = torch.ones_like(weights)
         part = mean_gradient(errors[rows], features[rows], weights)
         bound = coreset.report.get(CERTIFIED)

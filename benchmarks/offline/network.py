@@ -23,7 +23,7 @@ from benchmarks.offline.gradients import GradientCheck
 from benchmarks.offline.method import find
 from benchmarks.offline.pictures import draw
 from benchmarks.offline.plan import OfflineCell
-from benchmarks.offline.pretrained import Pretrained, pretrained
+from benchmarks.offline.pretrained import ByPretrained, Pretrained, pretrained
 from benchmarks.offline.record import OfflineRun
 from benchmarks.offline.suite import OfflineSuite
 from benchmarks.reporting.events import EventLog, Sink
@@ -204,16 +204,15 @@ class _Training(Callback):
         if suite.schedule != "constant" or suite.rate_warmup or suite.scale_rate:
             schedule = LambdaLR(optimizer, lambda epoch: rate_factor(suite, epoch, cell.fraction))
         self.selector = selector = self._selector()
-        options: dict[str, Any] = {}
-        source = self._read(selector, data)
-        if source is not None:
-            options = {"probe": source.probe, "signals": source.signals_for(selector)}
+        self.source = source = self._read(selector, data)
+        validation = data.validation if self.method.selector == "glister" else None
+        if source is not None and isinstance(selector, Selector):
+            selector, validation = ByPretrained(selector, source, data), None
             if self.course.cpu_seconds is not None:
                 self.course.cpu_seconds = source.cpu_seconds
             self.course.pretrain_seconds = source.seconds
             self.course.select_seconds = source.seconds
             self.course.select_forward = self.course.select_backward = source.passes
-        validation = data.validation if self.method.selector == "glister" else None
         return CoresetTrainer(
             model,
             optimizer,
@@ -230,7 +229,6 @@ class _Training(Callback):
             augment=augmentation(suite, data),
             seed=derived_seed(cell.seed, "orders"),
             callbacks=[self],
-            **options,
         )
 
     def _selector(self) -> str | Selector:
@@ -255,7 +253,12 @@ class _Training(Callback):
         self._take_processor_time()
         errors = {}
         if self.check is not None:
-            errors = self.check.measure(trainer, coreset, self.selector)
+            probe = trainer.probe if self.source is None else self.source.probe
+            weighted = self.method.weighted
+            errors = self.check.measure(probe, coreset, self.selector, weighted=weighted)
+        if self.source is not None:
+            self.course.select_forward += coreset.cost.forward_passes
+            self.course.select_backward += coreset.cost.backward_passes
         seconds = coreset.cost.seconds
         self.course.selection(trainer.epoch, self.iteration, coreset, seconds, **errors)
         self._mark = time.process_time()

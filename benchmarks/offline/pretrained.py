@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from filelock import FileLock
@@ -28,10 +29,14 @@ from benchmarks.offline.plan import OfflineCell
 from benchmarks.offline.suite import OfflineSuite
 from benchmarks.settings import derived_seed
 from clcore.clock import working_time
+from clcore.coreset import Coreset
 from clcore.errors import FormatError
+from clcore.pool import Pool
 from clcore.probe import Probe
+from clcore.quotas import Allowance
 from clcore.recorder import TrainingRecorder
 from clcore.selector import Selector
+from clcore.selectors.glister import Glister
 
 _RECORDED = ("forgetting_events", "loss_trajectories")
 
@@ -54,10 +59,67 @@ class Pretrained:
     cpu_seconds: float
     passes: int
 
-    def signals_for(self, selector: str | Selector) -> dict[str, Tensor]:
-        """Those recorded signals that a selector reads."""
-        wanted = selector.signals if isinstance(selector, Selector) else ()
-        return {name: self.recorded[name] for name in wanted if name in self.recorded}
+    def pool(self, selector: Selector, data: OfflineData) -> Pool:
+        """All training rows with the signals that a selector reads.
+
+        Args:
+            selector: The selector.
+            data: The training rows.
+        """
+        if not any(name in self.recorded for name in selector.signals):
+            return Pool.of(data.x, self.probe, labels=data.y)
+        wanted = [name for name in selector.signals if name not in self.recorded]
+        signals = dict(self.recorded)
+        if wanted:
+            signals |= self.probe.signals(wanted, data.x, data.y)
+        return Pool(**signals, labels=data.y)
+
+
+@dataclass(frozen=True)
+class ByPretrained(Selector):
+    """A selector that reads the pretrained model in place of the one being trained.
+
+    To the trainer it reads nothing, so it is asked once.
+
+    Attributes:
+        inner: The selector.
+        source: The model that it reads.
+        data: The training rows.
+    """
+
+    inner: Selector
+    source: Pretrained
+    data: OfflineData
+
+    signals: ClassVar[tuple[str, ...]] = ()
+    weighted: ClassVar[bool] = True
+    stops_early: ClassVar[bool] = True
+
+    def _select(
+        self,
+        pool: Pool,
+        k: int,
+        *,
+        given: Tensor,
+        allowance: Allowance,
+        generator: torch.Generator,
+    ) -> Coreset:
+        selector = self.inner
+        if isinstance(selector, Glister) and self.data.validation is not None:
+            x, y = self.data.validation
+            validation = Pool.of(x, self.source.probe, labels=y)
+            selector = replace(selector, validation=validation)
+        found = selector.select(self.source.pool(selector, self.data), k, generator=generator)
+        return found if pool.device == found.indices.device else _on_cpu(found)
+
+
+def _on_cpu(coreset: Coreset) -> Coreset:
+    return replace(
+        coreset,
+        indices=coreset.indices.cpu(),
+        weights=coreset.weights.cpu(),
+        gains=coreset.gains.cpu(),
+    )
 
 
 def pretrained(

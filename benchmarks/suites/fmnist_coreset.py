@@ -7,8 +7,12 @@ epochs; ours a small convolutional network that ends within minutes on one core,
 the same and the numbers are not.
 
 The network sees each chosen row `epochs` times, so a small fraction has few steps, as in
-DeepCore. Weights count where a method defines them. Ten epochs before the choice cost about as much
-as training on everything once more: such a choice pays where the rows are dear, not where time is.
+DeepCore. Weights count where a method defines them: by a trained model most rows have next to no
+gradient, so a pick of CRAIG's may stand for hundreds of times the mean, which throws a network off
+that starts from scratch; `craig+unweighted` and `gradmatch+unweighted` take the rows alone.
+
+The epochs before the choice are charged to every method that reads the model. Such a choice pays
+where rows are dear, not where time is.
 """
 
 from __future__ import annotations
@@ -39,7 +43,9 @@ SUITE = OfflineSuite(
         "full",
         "random",
         "craig",
+        "craig+unweighted",
         "gradmatch",
+        "gradmatch+unweighted",
         "glister",
         "facility-location",
         "graph-cut",

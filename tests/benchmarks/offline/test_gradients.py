@@ -7,7 +7,7 @@ from benchmarks.offline.course import weights_of
 from benchmarks.offline.data import build_data
 from benchmarks.offline.gradients import GradientCheck, mean_gradient
 from clcore.coreset import Coreset
-from strategies.offline import CoresetTrainer
+from clcore.probe import Probe
 
 
 def test_mean_gradient_is_that_of_autograd():
@@ -28,11 +28,7 @@ def measured(make_suite, coreset, **options):
     suite = make_suite()
     data = build_data(suite, 0)
     model = build_model(suite.model, data.shape, 10, 0)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    trainer = CoresetTrainer(
-        model, optimizer, functional.cross_entropy, (data.x, data.y), "full", 1.0, **options
-    )
-    return GradientCheck(data).measure(trainer, coreset, "full")
+    return GradientCheck(data).measure(Probe(model), coreset, "random", **options)
 
 
 def test_all_rows_have_no_error(make_suite):
