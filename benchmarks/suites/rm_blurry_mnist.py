@@ -2,17 +2,17 @@
 
 Bang, Kim, Yoo, Ha and Choi 2021, "Rainbow Memory: Continual Learning with a Memory of Diverse
 Samples" (CVPR), with the settings of the authors' code (clovaai/rainbow-memory, `experiment.sh`,
-blurry10, online, the figures "without data augmentation"): 5 experiences of 2 main classes, a tenth of each
-experience from the other classes; MLP of 2 x 400 units with BatchNorm; SGD at 0.05 with Nesterov
-momentum 0.9 and weight decay 0.0001; each experience once, 8 images beside 8 exemplars; then 5
-epochs on the memory alone, with the authors' rates; the output layer and the optimiser begin anew
-with each experience; images are normalised.
+blurry10, online, for their figures without data augmentation): 5 experiences of 2 main classes, a
+tenth of each experience from the other classes; MLP of 2 x 400 units with BatchNorm; SGD at 0.05
+with Nesterov momentum 0.9 and weight decay 0.0001; each experience once, 8 images beside 8
+exemplars; then 5 epochs on the memory alone, with the authors' rates; the output layer and the
+optimiser begin anew with each experience; images are normalised.
 
 Differences: the released code crops images after padding and mirrors them, digits too, whatever it
-is told; the published figure is within reach without that only (`--set augmentation=crop-flip` is
-as released; see docs/benchmarks.md). The authors report the best epoch on the test set for each
-experience, we the last network; they turn the digits into three equal colour channels; their experiences are three fixed
-draws, and 250 images a class are held back for validation.
+is told; the published figures are in reach without that only (`--set augmentation=crop-flip` is as
+released; see docs/benchmarks.md). The authors report the best epoch on the test set for each
+experience, we the last network; they turn the digits into three equal colour channels; their
+experiences are three fixed draws, and 250 images a class are held back for validation.
 """
 
 from __future__ import annotations
