@@ -316,4 +316,4 @@ def mean_one(weights: Any, rows: int) -> Tensor:
 def _blocks(rows: Tensor) -> Iterator[Tensor]:
     """Cut rows into blocks that stay in the cache."""
     size = max(1, _BLOCK_BYTES // max(1, rows.shape[1] * rows.element_size()))
-    return iter(rows.split(size) if len(rows) else ())
+    return iter(torch.split(rows, size) if len(rows) else ())

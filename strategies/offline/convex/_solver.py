@@ -248,13 +248,20 @@ class Solver(ABC):
         from strategies.offline.convex import _loops
 
         inner = state.inner
-        arrays = [part.numpy() for part in (inner.x, inner.target, state.weights)]
-        moving = [part.numpy() for part in (state.w, state.base, state.centre)]
-        last = (self.remembers, inner.penalties[: inner.x.shape[1]].numpy(), float(rate))
+        arguments: tuple[Any, ...] = (
+            inner.kind,
+            *(part.numpy() for part in (inner.x, inner.target, state.weights)),
+            order,
+            *(part.numpy() for part in (state.w, state.base, state.centre)),
+            self.remembers,
+            inner.penalties[: inner.x.shape[1]].numpy(),
+            float(rate),
+        )
         if self.batch_size == 1:
-            _loops.steps(inner.kind, *arrays, order, *moving, *last)
+            _loops.steps(*arguments)
         else:
-            _loops.batch_steps(inner.kind, *arrays, order, *moving, *last, self.batch_size)
+            batched = (*arguments, self.batch_size)
+            _loops.batch_steps(*batched)
         state.row_gradients += len(order)
 
 
@@ -275,6 +282,18 @@ def _load_loops(dtype: torch.dtype) -> None:
     x = torch.zeros(1, 1, dtype=dtype).numpy()
     column, vector = np.zeros((1, 1)), np.zeros(1)
     order = np.zeros(0, dtype=np.int64)
-    arguments = (x, column, vector, order, column.copy(), column, column.copy(), False, vector, 0.0)
+    arguments: tuple[Any, ...] = (
+        x,
+        column,
+        vector,
+        order,
+        column.copy(),
+        column,
+        column.copy(),
+        False,
+        vector,
+        0.0,
+    )
     _loops.steps(0, *arguments)
-    _loops.batch_steps(0, *arguments, 1)
+    batched = (0, *arguments, 1)
+    _loops.batch_steps(*batched)

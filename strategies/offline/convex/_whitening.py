@@ -34,7 +34,7 @@ def whitening(problem: Problem, damping: float = DAMPING) -> tuple[Tensor, Tenso
     gram = torch.zeros(problem.columns, problem.columns, dtype=torch.float64)
     weights = problem.weights
     start = 0
-    for rows in problem.x.split(8192):
+    for rows in torch.split(problem.x, 8192):
         part = slice(start, start + len(rows))
         start = part.stop
         scaled = rows if weights is None else rows * weights[part, None].to(rows)

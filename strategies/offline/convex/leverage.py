@@ -91,7 +91,7 @@ def leverage_sample(problem: Problem, k: int, *, uniform: float = 0.5, seed: int
 
 def leverages(problem: Problem) -> Tensor:
     """Return the leverage of each row under a diagonal Gram matrix, float64 `[n]`, of mean d."""
-    blocks = problem.x.split(_ROWS)
+    blocks = torch.split(problem.x, _ROWS)
     squares = torch.zeros(problem.x.shape[1], dtype=torch.float64)
     for rows in blocks:
         squares += rows.square().sum(0)

@@ -72,11 +72,13 @@ class LogisticRegression(Problem):
     @property
     def y(self) -> Tensor:
         """The labels as they were given, int64 `[n]`."""
-        return self.classes[self._places()]
+        labels: Tensor = self.classes[self._places()]
+        return labels
 
     def predict(self, w: Tensor, x: Any = None) -> Tensor:
         """Return the label with the largest score, int64 `[m]`."""
-        return self.classes[self._chosen(self.scores(w, x))]
+        labels: Tensor = self.classes[self._chosen(self.scores(w, x))]
+        return labels
 
     def probabilities(self, w: Tensor, x: Any = None) -> Tensor:
         """Return the probability of each class, float64 `[m, C]`."""

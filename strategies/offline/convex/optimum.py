@@ -108,11 +108,12 @@ def _solved(hessian: Tensor, gradient: Tensor) -> Tensor:
     ridge = 1e-12 * float(hessian.diagonal().max())
     factor, failed = torch.linalg.cholesky_ex(hessian + ridge * torch.eye(len(hessian)))
     if not int(failed):
-        return torch.cholesky_solve(gradient[:, None], factor)[:, 0]
+        return torch.cholesky_solve(gradient[:, None], factor).squeeze(1)
     values, vectors = torch.linalg.eigh(hessian)
     curved = values > values[-1] * 1e-14
     along = vectors[:, curved]
-    return along @ ((along.T @ gradient) / values[curved])
+    solved: Tensor = along @ ((along.T @ gradient) / values[curved])
+    return solved
 
 
 def _quasi_newton(problem: Problem, level: float, iterations: int) -> tuple[Tensor, int]:
