@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from benchmarks.offline.method import BASELINES, is_full
+from benchmarks.offline.method import BASELINES, FULL, is_full
 from benchmarks.offline.record import OfflineRun
 from benchmarks.reporting.aggregate import Spread
 from clcore.errors import ArgumentError
@@ -153,11 +153,12 @@ def aggregate(runs: Iterable[OfflineRun]) -> list[OfflineSummary]:
     return sorted(summaries, key=order)
 
 
-def order(summary: OfflineSummary) -> tuple[str, bool, float, bool, float, str]:
+def order(summary: OfflineSummary) -> tuple[str, bool, bool, float, bool, float, str]:
     """Where a summary stands in a table."""
     return (
         summary.optimizer,
         not summary.reference,
+        summary.method != FULL,
         summary.fraction,
         not summary.baseline,
         -summary.final_accuracy.mean,

@@ -108,28 +108,31 @@ def make_optimizer(
     )
 
 
-def rate_factor(suite: OfflineSuite, epoch: int, fraction: float = 1.0) -> float:
+def rate_factor(
+    suite: OfflineSuite, epoch: int, fraction: float = 1.0, epochs: int | None = None
+) -> float:
     """What the learning rate is multiplied by in an epoch, counted from 0.
 
     Args:
         suite: The suite.
         epoch: Epochs done.
         fraction: Share of the rows in a coreset.
+        epochs: Epochs in all; those of the suite by default.
     """
     scaled = 1.0
     if suite.scale_rate and epoch >= suite.warmup_epochs:
         scaled = 1 / fraction
-    return scaled * _scheduled(suite, epoch)
+    return scaled * _scheduled(suite, epoch, epochs or suite.epochs)
 
 
-def _scheduled(suite: OfflineSuite, epoch: int) -> float:
+def _scheduled(suite: OfflineSuite, epoch: int, epochs: int) -> float:
     if epoch < suite.rate_warmup:
         return (epoch + 1) / suite.rate_warmup
     if suite.schedule == "cosine":
         past = epoch - suite.rate_warmup
-        return 0.5 * (1 + math.cos(math.pi * past / max(1, suite.epochs - suite.rate_warmup)))
+        return 0.5 * (1 + math.cos(math.pi * past / max(1, epochs - suite.rate_warmup)))
     if suite.schedule == "steps":
-        passed = sum(epoch >= round(share * suite.epochs) for share in suite.milestones)
+        passed = sum(epoch >= round(share * epochs) for share in suite.milestones)
         return suite.rate_factor**passed
     if suite.schedule == "decay":
         return 1 / (1 + suite.rate_decay * epoch)
@@ -154,6 +157,7 @@ class _Training(Callback):
         self.checkpoint, self.report = checkpoint, on_progress
         self.iteration = 0
         self.method = find(cell.method, suite)
+        self.epochs = suite.epochs if self.method.full else suite.coreset_epochs or suite.epochs
         # All random numbers of training follow from this one seed and the checkpoint.
         seed_everything(derived_seed(cell.seed, "training"))
         device = torch.device(suite.device)
@@ -186,7 +190,7 @@ class _Training(Callback):
         with warnings.catch_warnings():
             # The counts of the classes are in the results.
             warnings.filterwarnings("ignore", message=".* chose no row of class ")
-            self.trainer.fit(self.suite.epochs)
+            self.trainer.fit(self.epochs)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what goes into the trainer's checkpoint."""
@@ -202,7 +206,9 @@ class _Training(Callback):
         optimizer = make_optimizer(suite, model, cell.optimizer, self.method.rate)
         schedule = None
         if suite.schedule != "constant" or suite.rate_warmup or suite.scale_rate:
-            schedule = LambdaLR(optimizer, lambda epoch: rate_factor(suite, epoch, cell.fraction))
+            schedule = LambdaLR(
+                optimizer, lambda epoch: rate_factor(suite, epoch, cell.fraction, self.epochs)
+            )
         self.selector = selector = self._selector()
         self.source = source = self._read(selector, data)
         validation = data.validation if self.method.selector == "glister" else None
@@ -274,12 +280,12 @@ class _Training(Callback):
         course.select_forward += record.forward_passes
         course.select_backward += record.backward_passes
         self.iteration += record.steps
-        last = record.epoch == self.suite.epochs
+        last = record.epoch == self.epochs
         if last or record.epoch % self.suite.evaluate_every == 0:
             self.measure(record.epoch, train_loss=record.loss, learning_rate=record.learning_rate)
         # Saved here and not by the trainer, so that it is in no processor time.
         trainer.save(self.checkpoint)
-        self.report(record.epoch / self.suite.epochs)
+        self.report(record.epoch / self.epochs)
         self._mark = time.process_time()
 
     def _take_processor_time(self) -> None:

@@ -54,6 +54,8 @@ class OfflineSuite(AnySuite):
         dataset: A data set of `benchmarks.datasets`.
         epochs: Passes over the rows that are trained on, warm-up included; those of a coreset are
             shorter.
+        coreset_epochs: Epochs of the cells that train on a coreset; None: `epochs`. They are shorter,
+            and a speed-up is about how soon a loss is reached.
         batch_size: Rows in a step.
         learning_rate: One number, or one for each optimiser.
         methods: `"full"`, `"random"` (drawn anew at each selection), `"random-fixed"` (drawn once)
@@ -131,6 +133,7 @@ class OfflineSuite(AnySuite):
     milestones: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = (0.5, 0.75)
     rate_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.1
     rate_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    coreset_epochs: Positive | None = None
     rate_warmup: Annotated[int, Field(ge=0)] = 0
     scale_rate: bool = False
     warmup_epochs: Annotated[int, Field(ge=0)] = 0
@@ -174,6 +177,11 @@ class OfflineSuite(AnySuite):
             raise ArgumentError(
                 f"warmup_epochs: got {self.warmup_epochs}, which leaves none of the "
                 f"{self.epochs} epochs for a coreset"
+            )
+        if self.coreset_epochs is not None and self.warmup_epochs >= self.coreset_epochs:
+            raise ArgumentError(
+                f"coreset_epochs: got {self.coreset_epochs}, of which warmup_epochs takes "
+                f"{self.warmup_epochs}, so that none is left for a coreset"
             )
         if self.pretrain_epochs and self.warmup_epochs:
             raise ArgumentError(
