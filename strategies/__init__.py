@@ -1,7 +1,7 @@
-"""Where selections meet training: Avalanche plugins, coreset training, loops, checkpoints.
+"""Where selections meet training: Avalanche plugins, coreset training, generative models.
 
 Names are imported when they are first asked for: Avalanche alone takes seconds, and
-`strategies.offline` does without it.
+`strategies.offline` and `strategies.generative` do without it.
 """
 
 import importlib
@@ -20,19 +20,29 @@ if TYPE_CHECKING:
     from strategies.continual import OnlineLearner as OnlineLearner
     from strategies.continual import RainbowMemory as RainbowMemory
     from strategies.continual import Replay as Replay
+    from strategies.generative import CoresetBatchSampler as CoresetBatchSampler
+    from strategies.generative import Embeddings as Embeddings
+    from strategies.generative import select_latents as select_latents
+    from strategies.generative import top_k_fakes as top_k_fakes
     from strategies.offline import CoresetTrainer as CoresetTrainer
 
 _HOMES = {
+    "CoresetBatchSampler": "strategies.generative",
     "CoresetTrainer": "strategies.offline",
+    "Embeddings": "strategies.generative",
     "load_checkpoint": "strategies.checkpoint",
     "save_checkpoint": "strategies.checkpoint",
+    "select_latents": "strategies.generative",
+    "top_k_fakes": "strategies.generative",
 }
 
 __all__ = [
     "GCR",
     "OCS",
     "BilevelReplay",
+    "CoresetBatchSampler",
     "CoresetTrainer",
+    "Embeddings",
     "FastStream",
     "GDumb",
     "MemoryPlugin",
@@ -42,6 +52,8 @@ __all__ = [
     "Replay",
     "load_checkpoint",
     "save_checkpoint",
+    "select_latents",
+    "top_k_fakes",
 ]
 
 

@@ -1,5 +1,8 @@
 """Batch and data selection for generative models: GANs, VAEs, diffusion."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from strategies.generative.batch_sampler import CoresetBatchSampler
 from strategies.generative.batch_statistics import (
     ModeCounts,
@@ -9,6 +12,8 @@ from strategies.generative.batch_statistics import (
     mode_counts,
 )
 from strategies.generative.checksum import checksum_of
+from strategies.generative.class_weights import ClassWeights
+from strategies.generative.cluster_pruning import Pruned, prune_by_cluster, pruning_table
 from strategies.generative.embeddings import Embeddings
 from strategies.generative.extractors import (
     ImageFeatures,
@@ -17,28 +22,49 @@ from strategies.generative.extractors import (
     inception,
     one_head,
 )
+from strategies.generative.importance import importance_latents, latent_importance
 from strategies.generative.instance_selection import select_instances
 from strategies.generative.latents import select_latents
 from strategies.generative.projection import random_projection
+from strategies.generative.pseudo_coreset import PseudoCoreset, ResidualMatching
 from strategies.generative.top_k import TopKSchedule, top_k_fakes
 
+if TYPE_CHECKING:
+    from strategies.generative.latent_flow import LatentFlow as LatentFlow
+
 __all__ = [
+    "ClassWeights",
     "CoresetBatchSampler",
     "Embeddings",
     "ImageFeatures",
+    "LatentFlow",
     "ModeCounts",
     "Moments",
+    "Pruned",
+    "PseudoCoreset",
+    "ResidualMatching",
     "TopKSchedule",
     "checksum_of",
     "count_dispersion",
     "discriminator_features",
     "efficientnet_lite0",
     "frechet_distance",
+    "importance_latents",
     "inception",
+    "latent_importance",
     "mode_counts",
     "one_head",
+    "prune_by_cluster",
+    "pruning_table",
     "random_projection",
     "select_instances",
     "select_latents",
     "top_k_fakes",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs the library of flows when it is first asked for."""
+    if name != "LatentFlow":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("strategies.generative.latent_flow").LatentFlow

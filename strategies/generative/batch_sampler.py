@@ -32,8 +32,8 @@ from torch.utils.data import Sampler
 from clcore.checks import integer_column, whole_number
 from clcore.errors import ArgumentError
 from clcore.selector import Selector
-from strategies.generative.embeddings import Embeddings
-from strategies.generative.picking import batch_selector, pick, pool_size, vectors_of
+from strategies.generative.embeddings import Embeddings, vectors_for
+from strategies.generative.picking import batch_selector, pick, pool_size
 
 _GOLDEN = 0x9E3779B97F4A7C15
 
@@ -81,17 +81,7 @@ class CoresetBatchSampler(Sampler[list[int]]):
         data: Any = None,
         seed: int = 0,
     ) -> None:
-        if isinstance(embeddings, Embeddings):
-            if data is not None:
-                embeddings.require(data)
-            vectors = embeddings.values
-        else:
-            vectors = vectors_of("embeddings", embeddings)
-            if data is not None and len(data) != len(vectors):
-                raise ArgumentError(
-                    f"embeddings has {len(vectors)} rows where data has {len(data)}: they are of "
-                    "another data set"
-                )
+        vectors = vectors_for(data, embeddings)
         self._vectors = vectors.reshape(len(vectors), -1)
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         self.pool_size = pool_size(self.batch_size, factor)

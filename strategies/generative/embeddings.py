@@ -194,6 +194,34 @@ class Embeddings:
         return found
 
 
+def vectors_for(data: Any, embeddings: Embeddings | Tensor | Any) -> Tensor:
+    """Take embeddings in one of their forms, and refuse those of other data.
+
+    Args:
+        data: The data set that they must be of; None leaves that unchecked.
+        embeddings: `Embeddings`, whose checksum is compared, or vectors `[n, ...]`, whose length
+            is.
+
+    Returns:
+        Floating-point `[n, ...]`.
+
+    Raises:
+        ArgumentError: If they are of other data, or no vectors.
+        SignalError: If they hold NaN or infinity.
+    """
+    if isinstance(embeddings, Embeddings):
+        if data is not None:
+            embeddings.require(data)
+        return embeddings.values
+    vectors = vectors_of("embeddings", embeddings)
+    if data is not None and len(data) != len(vectors):
+        raise ArgumentError(
+            f"embeddings has {len(vectors)} rows where data has {len(data)}: they are of another "
+            "data set"
+        )
+    return vectors
+
+
 def _embedded(
     data: Any,
     extractor: Extractor,

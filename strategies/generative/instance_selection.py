@@ -17,8 +17,7 @@ from clcore.errors import ArgumentError
 from clcore.pool import Pool
 from clcore.probe.source import column_of
 from clcore.selectors.instance_selection import Density, InstanceSelection
-from strategies.generative.embeddings import Embeddings
-from strategies.generative.picking import vectors_of
+from strategies.generative.embeddings import Embeddings, vectors_for
 
 
 def select_instances(
@@ -57,16 +56,7 @@ def select_instances(
     """
     if isinstance(retention, bool) or not 0 < retention <= 1:
         raise ArgumentError(f"retention must be above 0 and at most 1, not {retention!r}")
-    if isinstance(embeddings, Embeddings):
-        embeddings.require(data)
-        vectors = embeddings.values
-    else:
-        vectors = vectors_of("embeddings", embeddings)
-        if len(vectors) != len(data):
-            raise ArgumentError(
-                f"embeddings has {len(vectors)} rows where data has {len(data)}: they are of "
-                "another data set"
-            )
+    vectors = vectors_for(data, embeddings)
     column = None
     if per_class:
         given = column_of(data, 1) if labels is None else labels

@@ -82,10 +82,7 @@ def select_latents(
     count = whole_number("n", n, least=1)
     method = batch_selector(selector)
     candidates = pool_size(count, factor)
-    if draw is None:
-        latents = _drawn(candidates, size, prior, generator, device, dtype)
-    else:
-        latents = _given(draw(candidates), candidates)
+    latents = draw_latents(candidates, size, prior, draw, generator, device, dtype)
     if candidates == count:
         return latents
     # One number more from the same source, so that a seeded loop is seeded whole.
@@ -93,14 +90,26 @@ def select_latents(
     return latents[pick(latents, count, method, seed)]
 
 
-def _drawn(
+def draw_latents(
     count: int,
     size: int | Sequence[int],
     prior: Prior,
+    draw: Draw | None,
     generator: torch.Generator | None,
     device: torch.device | str | None,
     dtype: torch.dtype,
 ) -> Tensor:
+    """Draw latents from a prior, plainly; the arguments are those of `select_latents`.
+
+    Returns:
+        `[count, ...]`.
+
+    Raises:
+        ArgumentError: If an argument is wrong.
+        SignalError: If `draw` gives NaN or infinity.
+    """
+    if draw is not None:
+        return _given(draw(count), count)
     sizes = [size] if isinstance(size, int) else list(size)
     shape = (count, *(whole_number("size", number, least=1) for number in sizes))
     if prior == "normal":

