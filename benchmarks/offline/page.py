@@ -67,7 +67,7 @@ def _section(gathered: Gathered, group: Group) -> dict[str, Any]:
         "legend": legend([entry.style for entry in group.entries]),
         "residual": _over_time(group, "loss_residual", "loss residual", logarithmic=True),
         "loss": _over_time(group, "loss", "training loss", logarithmic=True),
-        "error": _over_time(group, "test_error", "test error", scale=PERCENT),
+        "error": _over_time(group, "test_error", "test error", logarithmic=True, scale=PERCENT),
         "speedups": [
             dot_rows(group.methods, lambda run: run.speedup, "to the loss of full training"),
             dot_rows(
@@ -128,8 +128,10 @@ def _over_time(
     ]
     if not lines:
         return []
+    # A model without any error has no place on a logarithmic scale.
+    above = all(value.mean > 0 for line in lines for _, value in line.points)
     x = Axis("seconds of training and selection", " s", logarithmic=True)
-    y = Axis(title, " %" if scale == PERCENT else "", logarithmic=logarithmic)
+    y = Axis(title, " %" if scale == PERCENT else "", logarithmic=logarithmic and above)
     few = len(lines) <= MOST_END_LABELS
     return [
         line_chart(lines, x, y, width=width, height=height, label_ends=ends and few)

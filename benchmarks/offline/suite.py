@@ -54,8 +54,8 @@ class OfflineSuite(AnySuite):
         dataset: A data set of `benchmarks.datasets`.
         epochs: Passes over the rows that are trained on, warm-up included; those of a coreset are
             shorter.
-        coreset_epochs: Epochs of the cells that train on a coreset; None: `epochs`. They are shorter,
-            and a speed-up is about how soon a loss is reached.
+        coreset_epochs: Epochs of the cells that train on a coreset; None: `epochs`. They are
+            shorter, and a speed-up is about how soon a loss is reached.
         batch_size: Rows in a step.
         learning_rate: One number, or one for each optimiser.
         methods: `"full"`, `"random"` (drawn anew at each selection), `"random-fixed"` (drawn once)

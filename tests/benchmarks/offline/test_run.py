@@ -192,6 +192,12 @@ def test_from_scratch_by_a_model_that_is_trained_once(make_suite, tmp_path):
     assert runs["craig"].curves.loss[0] == runs["full"].curves.loss[0]
 
 
+def test_coresets_may_be_trained_on_for_longer(make_suite, tmp_path):
+    suite = make_suite(methods=("full", "random"), epochs=2, coreset_epochs=5)
+    results = runner.run(folder.create(tmp_path / "run", suite))
+    assert [run.curves.epochs[-1] for run in results.runs] == [2, 5]
+
+
 def test_wrong_labels_are_counted(make_suite, tmp_path):
     suite = make_suite(methods=("random", "el2n"), label_noise=0.2, warmup_epochs=3, epochs=4)
     results = runner.run(folder.create(tmp_path / "run", suite))
@@ -213,6 +219,8 @@ def test_schedules(make_suite):
     assert factors(schedule="decay", rate_decay=1.0) == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
     assert factors(schedule="power", rate_decay=0.5) == [1, 0.5, 0.25, 0.125]
     assert factors(rate_warmup=2) == [0.5, 1, 1, 1]
+    longer = make_suite(schedule="cosine")
+    assert rate_factor(longer, 4, 0.2, 8) == pytest.approx(0.5)
     scaled = make_suite(scale_rate=True, warmup_epochs=1)
     assert [rate_factor(scaled, epoch, 0.2) for epoch in range(3)] == pytest.approx([1, 5, 5])
     assert rate_factor(scaled, 2, 1.0) == 1

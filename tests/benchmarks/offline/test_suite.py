@@ -118,6 +118,7 @@ def test_an_unknown_method_suggests_the_nearest(make_suite):
         ({"learning_rate": {"adam": 0.1}}, "learning_rate.sgd"),
         ({"nesterov": True}, "nesterov"),
         ({"warmup_epochs": 4}, "warmup_epochs"),
+        ({"warmup_epochs": 2, "coreset_epochs": 2}, "coreset_epochs"),
         ({"warmup_epochs": 1, "pretrain_epochs": 1}, "pretrain_epochs"),
     ],
 )
