@@ -37,7 +37,7 @@ def gaussian_log_density(rows: Tensor, regularisation: float = 1e-5) -> Tensor:
     factor = torch.linalg.cholesky(covariance)
     constant = rows.shape[1] * math.log(2 * math.pi) + 2 * factor.diagonal().log().sum()
     parts = []
-    for block in rows.split(_step(rows)):
+    for block in torch.split(rows, _step(rows)):
         white = torch.linalg.solve_triangular(factor, (block.double() - mean).t(), upper=False)
         parts.append(-0.5 * (white.square().sum(dim=0) + constant))
     return torch.cat(parts)
@@ -73,7 +73,7 @@ def ppca_log_density(rows: Tensor, variance: float = 0.95) -> Tensor:
         channels * math.log(2 * math.pi) + float(spread.log().sum()) + others * math.log(noise)
     )
     parts = []
-    for block in rows.split(_step(rows)):
+    for block in torch.split(rows, _step(rows)):
         centred = block.double() - mean
         along = centred @ vectors[:, :kept]
         rest = (centred.square().sum(dim=1) - along.square().sum(dim=1)).clamp_min(0)
@@ -109,7 +109,7 @@ def neighbour_radius(rows: Tensor, neighbours: int = 5) -> Tensor:
 def _moments(rows: Tensor, divisor: int) -> tuple[Tensor, Tensor]:
     mean = rows.mean(dim=0, dtype=torch.float64)
     total = torch.zeros(rows.shape[1], rows.shape[1], dtype=torch.float64, device=rows.device)
-    for block in rows.split(_step(rows)):
+    for block in torch.split(rows, _step(rows)):
         centred = block.double() - mean
         total.addmm_(centred.t(), centred)
     return mean, total / divisor

@@ -70,7 +70,7 @@ def spatial_moments(maps: Tensor, channels: Channels = "first") -> Tensor:
         `[n, 2 C]`: means, then standard deviations (dividing by L); float64 stays, else float32.
     """
     rows = positions(maps, channels)
-    parts = [_moments(block) for block in rows.split(_block(rows))]
+    parts = [_moments(block) for block in torch.split(rows, _block(rows))]
     return torch.cat(parts) if parts else rows.new_empty(0, 2 * rows.shape[2])
 
 
@@ -108,7 +108,7 @@ class GaussianPoints(Points):
     @property
     def step(self) -> int:
         """Multiplications that the distances to one image take, at most."""
-        return self._factors.numel() * self._factors.shape[1]
+        return int(self._factors.numel() * self._factors.shape[1])
 
     def to_row(self, row: int | Tensor) -> Tensor:
         """Compute the squared distances of all images to one of them, as far as they matter.
@@ -159,9 +159,10 @@ class GaussianPoints(Points):
         self.evaluations += len(rows)
         size = self._factors.shape[1]
         other = self._factors[row].t()
+        step = max(1, BLOCK_BYTES // (8 * size * self._factors.shape[2]))
         norms = [
             torch.linalg.svdvals(self._factors[part] @ other).sum(dim=1)
-            for part in rows.split(max(1, BLOCK_BYTES // (8 * size * self._factors.shape[2])))
+            for part in torch.split(rows, step)
         ]
         channels = self.matrix.shape[1] // 2
         means = self.matrix[:, :channels]

@@ -110,8 +110,8 @@ class ClassWeights:
             ArgumentError: If a label is not one of the coreset's.
         """
         weights = (self.alpha if alpha is None else alpha.cpu().double()) / self._shares
-        device = labels.device if isinstance(labels, Tensor) else None
-        return weights[self._places(labels, None)].to(device, torch.float32)
+        counted: Tensor = weights[self._places(labels, None)].to(torch.float32)
+        return counted.to(labels.device) if isinstance(labels, Tensor) else counted
 
     def average(self) -> Tensor:
         """Return the mean of the weights over all updates, float64 `[C]`: for the final run."""

@@ -98,6 +98,9 @@ class ImageFeatures(nn.Module):
         modules: What `features` runs, so that it is moved and put in evaluation mode.
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(
         self,
         features: Callable[[Tensor], Tensor],

@@ -95,7 +95,7 @@ def latent_importance(
     with guard(*modules), torch.enable_grad():
         for module in modules:
             module.eval().requires_grad_(False)
-        for z in latents.detach().split(size):
+        for z in torch.split(latents.detach(), size):
             z = z.clone().requires_grad_()
             samples = generator(z)
             if discriminator is not None:

@@ -43,4 +43,5 @@ def random_projection(vectors: Tensor, size: int = 32, *, seed: int = 0) -> Tens
     generator = torch.Generator().manual_seed(whole_number("seed", seed))
     drawn = torch.randn(flat.shape[1], size, generator=generator, dtype=torch.float64)
     matrix = (drawn / size**0.5).to(flat)
-    return torch.cat([part @ matrix for part in flat.split(max(1, BLOCK // flat.shape[1]))])
+    step = max(1, BLOCK // flat.shape[1])
+    return torch.cat([part @ matrix for part in torch.split(flat, step)])

@@ -123,7 +123,8 @@ class TopKSchedule:
         """
         if not epoch >= 0:
             raise ArgumentError(f"epoch must be at least 0, not {epoch!r}")
-        return max(math.floor(round(self.batch_size * self.gamma**epoch, 9)), self.least)
+        fallen: float = self.batch_size * self.gamma**epoch
+        return max(math.floor(round(fallen, 9)), self.least)
 
     def epochs_to_least(self) -> float:
         """Return after how many epochs k is at its least; infinite with γ = 1 and ν < 1."""
