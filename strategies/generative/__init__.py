@@ -25,6 +25,7 @@ from strategies.generative.extractors import (
 from strategies.generative.importance import importance_latents, latent_importance
 from strategies.generative.instance_selection import select_instances
 from strategies.generative.latents import select_latents
+from strategies.generative.precision_recall import PrecisionRecall, precision_recall
 from strategies.generative.projection import random_projection
 from strategies.generative.pseudo_coreset import PseudoCoreset, ResidualMatching
 from strategies.generative.top_k import TopKSchedule, top_k_fakes
@@ -40,6 +41,7 @@ __all__ = [
     "LatentFlow",
     "ModeCounts",
     "Moments",
+    "PrecisionRecall",
     "Pruned",
     "PseudoCoreset",
     "ResidualMatching",
@@ -54,6 +56,7 @@ __all__ = [
     "latent_importance",
     "mode_counts",
     "one_head",
+    "precision_recall",
     "prune_by_cluster",
     "pruning_table",
     "random_projection",
