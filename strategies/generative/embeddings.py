@@ -23,6 +23,7 @@ from clcore.errors import ArgumentError, FormatError
 from clcore.guard import guard
 from clcore.probe import Probe
 from clcore.probe.source import batches, size_of
+from clcore.probe.storage import fingerprint
 from strategies.generative.checksum import checksum_of
 from strategies.generative.picking import vectors_of
 from strategies.generative.projection import random_projection
@@ -81,7 +82,8 @@ class Embeddings:
             batch_size: Samples a forward pass; a probe has its own.
             device: Where to compute; by default where the module's parameters are. The module isn't
                 moved.
-            name: Of the extractor, for the file; by default the name of its class.
+            name: Of the extractor, for the file; by default the name of its class with a checksum
+                of its parameters, so that embeddings by a network trained further are told apart.
 
         Returns:
             The embeddings.
@@ -269,6 +271,14 @@ def _checked(block: object, rows: int) -> Tensor:
 
 
 def _name_of(extractor: object) -> str:
+    """Name an extractor so that another one, or the same one trained further, is told from it."""
     if isinstance(extractor, Probe):
-        return f"features of {type(extractor.model).__name__}"
-    return getattr(extractor, "__name__", type(extractor).__name__)
+        layer = extractor.feature_layer
+        if isinstance(layer, nn.Module):
+            layer = next(name for name, part in extractor.model.named_modules() if part is layer)
+        place = "" if layer is None else f" at {layer}"
+        return f"features of {_name_of(extractor.model)}{place}"
+    name = str(getattr(extractor, "__name__", type(extractor).__name__))
+    if isinstance(extractor, nn.Module) and extractor.state_dict():
+        return f"{name} with parameters {fingerprint(extractor):08x}"
+    return name

@@ -80,6 +80,18 @@ def test_a_file_is_written_once_and_read_after(tmp_path):
         Embeddings.of(images(), flatten, file=file, projection=3)
 
 
+def test_embeddings_of_a_network_trained_further_are_refused(tmp_path):
+    file, model = tmp_path / "e.safetensors", network()
+    Embeddings.of(images(), model, file=file)
+    Embeddings.of(images(), model, file=file)
+    with pytest.raises(ArgumentError, match=r"features of Sequential with parameters \w+ at 1'"):
+        Embeddings.of(images(), Probe(model, feature_layer=model[1]), file=file)
+    with torch.no_grad():
+        model[1].bias += 1
+    with pytest.raises(ArgumentError, match="write to another file, or delete that one"):
+        Embeddings.of(images(), model, file=file)
+
+
 def test_embeddings_of_other_data_are_refused(tmp_path):
     file = tmp_path / "e.safetensors"
     found = Embeddings.of(images(), nn.Flatten(), file=file)
