@@ -27,6 +27,21 @@ class Encoder(nn.Module):
         return (self.norm(mean) if self.training else mean), torch.tensor(self.log_variance)
 
 
+class Decoder(nn.Module):
+    """Means and, unless fixed, a log-variance that depends on z."""
+
+    def __init__(self, kind="varied"):
+        super().__init__()
+        self.linear, self.kind = nn.Linear(2, 2, bias=False), kind
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.tensor([[1.0, 0.5], [-0.5, 1.0]]))
+        self.dropout = nn.Dropout()
+
+    def forward(self, z):
+        mean = self.dropout(self.linear(z))
+        return (mean, 0.3 * mean.flip(1)) if self.kind == "varied" else mean
+
+
 def data(n=40, seed=0):
     return torch.randn(n, 2, generator=torch.Generator().manual_seed(seed))
 
@@ -48,62 +63,70 @@ def test_the_prior_is_the_mixture():
     assert torch.allclose(drawn.mean(dim=0), near, atol=0.1)
 
 
-def test_gradients_by_hand():
-    encoder = Encoder().eval()
+@pytest.mark.parametrize("kind", ["varied", "fixed", "bernoulli"])
+def test_gradients_by_hand(kind):
+    likelihood = "bernoulli" if kind == "bernoulli" else "gaussian"
+    decoder = Decoder(kind).eval()
     x, coreset = data(40), PseudoCoreset(data(5, seed=3), 40)
-    z = data(30, seed=2)
-    residual = match_residual(coreset, z, x, encoder)
+    with torch.no_grad():
+        decoded = decoder(data(30, seed=2))
+    residual = match_residual(coreset, x, decoded, likelihood)
     (residual.square().mean() / 2).backward()
+    mean, log_variance = decoded if kind == "varied" else (decoded, torch.zeros(30, 2))
 
     def centred(samples):
-        values = log_density(z, samples, encoder)
-        return values - values.mean(dim=0)
+        if kind == "bernoulli":
+            values = samples @ mean.T - torch.log1p(mean.exp()).sum(dim=1)
+        else:
+            normal = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+            values = normal.log_prob(samples[:, None]).sum(dim=2)
+        return values - values.mean(dim=1, keepdim=True)
 
-    points = coreset.points.detach()
-    rho = centred(x).sum(dim=1) - centred(points) @ coreset.weights.detach()
+    points, weights = coreset.points.detach(), coreset.weights.detach()
+    rho = centred(x).sum(dim=0) - weights @ centred(points)
     assert torch.allclose(residual, rho, atol=1e-3)
-    by_weight = -(centred(points).t() @ rho) / 30
-    assert torch.allclose(coreset.relative.grad, by_weight * 40 / 5, rtol=1e-4)
-    # log r has the slope (z − 1.5 u) 1.5 / σ² for u.
-    slope = (z[:, None] - 1.5 * points) * 1.5 * math.e
-    slope = slope - slope.mean(dim=0)
-    by_point = -coreset.weights.detach()[:, None] * torch.einsum("smd,s->md", slope, rho) / 30
-    assert torch.allclose(coreset.points.grad, by_point, rtol=1e-3, atol=1e-3)
+    by_weight = -(centred(points) @ rho) / 30
+    assert torch.allclose(coreset.relative.grad, by_weight * 40 / 5, rtol=1e-3, atol=1e-2)
+    if kind == "bernoulli":
+        slope = mean.expand(5, 30, 2)
+    else:
+        slope = (mean - points[:, None]) / log_variance.exp()
+    slope = slope - slope.mean(dim=1, keepdim=True)
+    by_point = -weights[:, None] * torch.einsum("msd,s->md", slope, rho) / 30
+    assert torch.allclose(coreset.points.grad, by_point, rtol=1e-3, atol=1e-2)
 
 
 def test_the_data_themselves_leave_no_residual():
-    encoder, x = Encoder().eval(), data(12)
-    coreset = PseudoCoreset(x, 12)
-    assert torch.allclose(match_residual(coreset, data(9), x, encoder), torch.zeros(9), atol=1e-4)
+    x, decoded = data(12), Decoder().eval()(data(9)[:, :2])
+    residual = match_residual(PseudoCoreset(x, 12), x, decoded, "gaussian")
+    assert torch.allclose(residual, torch.zeros(9), atol=1e-4)
 
 
-def test_matching_moves_the_prior_to_the_data():
+def test_matching_moves_the_points_to_the_mean_of_the_data():
     generator = torch.Generator().manual_seed(0)
     centres = torch.tensor([[3.0, 0.0], [-3.0, 1.0]])
     which = (torch.rand(400, generator=generator) < 0.25).long()
     x = centres[which] + 0.1 * torch.randn(400, 2, generator=generator)
-    encoder = Encoder(log_variance=0.0)
     coreset = PseudoCoreset(torch.tensor([[1.0, 2.0], [1.5, -1.0]]), 400)
-    matching = ResidualMatching(coreset, encoder, rate=0.5, samples=200)
+    matching = ResidualMatching(coreset, Encoder(), Decoder("fixed"), rate=0.5, samples=200)
     residuals = [matching.step(x) for _ in range(60)]
     assert residuals[-1] < 0.2 * residuals[0]
     weights = coreset.weights.detach()
     assert float(weights.sum()) == pytest.approx(400, rel=1e-4)
     assert float(weights.min()) > 0
-    # For one variance the residual is linear in z: it is the means that are matched.
     mean = (weights[:, None] * coreset.points.detach()).sum(dim=0) / 400
     assert torch.allclose(mean, x.mean(dim=0), atol=0.15)
 
 
 def test_purity_bounds_and_resume():
-    x, encoder = data(50), Encoder().train()
+    x, encoder, decoder = data(50), Encoder().train(), Decoder().train()
     encoder.linear.weight.grad = torch.ones_like(encoder.linear.weight)
     state = {name: value.clone() for name, value in encoder.state_dict().items()}
     before = torch.get_rng_state()
 
     def make():
         coreset = PseudoCoreset(x[:3], 50)
-        return ResidualMatching(coreset, encoder, bounds=(-0.5, 0.5), samples=20, seed=1)
+        return ResidualMatching(coreset, encoder, decoder, bounds=(-0.5, 0.5), samples=20, seed=1)
 
     first = make()
     for _ in range(2):
@@ -111,6 +134,8 @@ def test_purity_bounds_and_resume():
     assert torch.equal(torch.get_rng_state(), before)
     assert encoder.training
     assert encoder.dropout.training
+    assert decoder.dropout.training
+    assert decoder.linear.weight.grad is None
     assert torch.equal(encoder.linear.weight.grad, torch.ones_like(encoder.linear.weight))
     assert all(torch.equal(value, state[name]) for name, value in encoder.state_dict().items())
     assert float(first.coreset.points.detach().abs().max()) <= 0.5
@@ -128,11 +153,19 @@ def test_bad_input():
     with pytest.raises(SignalError, match="'points' holds NaN"):
         PseudoCoreset(torch.full((2, 2), torch.nan), 4)
     coreset = PseudoCoreset(data(3), 40)
-    with pytest.raises(ArgumentError, match="rate must be"):
-        ResidualMatching(coreset, Encoder(), rate=0)
-    with pytest.raises(ArgumentError, match="samples must be a whole number of at least 2"):
-        ResidualMatching(coreset, Encoder(), samples=1)
+    encoder, decoder = Encoder(), Decoder()
+    for options, words in (
+        ({"rate": 0}, "rate must be"),
+        ({"samples": 1}, "samples must be a whole number of at least 2"),
+        ({"likelihood": "poisson"}, "likelihood must be"),
+    ):
+        with pytest.raises(ArgumentError, match=words):
+            ResidualMatching(coreset, encoder, decoder, **options)
     with pytest.raises(ArgumentError, match="two tensors, not Tensor"):
-        ResidualMatching(coreset, nn.Linear(2, 2)).step(data())
+        ResidualMatching(coreset, nn.Linear(2, 2), decoder).step(data())
+    with pytest.raises(ArgumentError, match="must return logits, not 2 outputs"):
+        ResidualMatching(coreset, encoder, decoder, likelihood="bernoulli").step(data())
+    with pytest.raises(ArgumentError, match="must return 2 numbers for a sample"):
+        ResidualMatching(coreset, encoder, nn.Linear(2, 3)).step(data())
     with pytest.raises(SignalError, match="take a smaller rate"):
-        ResidualMatching(coreset, Encoder()).step(data() * torch.nan)
+        ResidualMatching(coreset, encoder, decoder).step(data() * torch.nan)
