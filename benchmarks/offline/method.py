@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.offline.suite import OfflineSuite
 from clcore.errors import ArgumentError, UnknownNameError
@@ -23,14 +24,14 @@ class OfflineMethod:
         label: The name with its options, as results show it.
         selector: A registered selector, or `"full"`.
         every: Epochs from one selection to the next; None: chosen once.
-        weighted: Whether the coreset's weights are used.
+        weighted: Whether the coreset's weights are used; `"sampling"`: as frequencies.
         rate: Factor on the learning rate.
     """
 
     label: str
     selector: str
     every: int | None
-    weighted: bool
+    weighted: bool | Literal["sampling"]
     rate: float = 1.0
 
     @property
@@ -44,7 +45,7 @@ def find(name: str, suite: OfflineSuite) -> OfflineMethod:
 
     Args:
         name: `"full"`, `"random"`, `"random-fixed"` or a selector's name, with options after
-            it: `+every5`, `+once`, `+unweighted`, `+rate2`.
+            it: `+every5`, `+once`, `+unweighted`, `+sampled`, `+rate2`.
         suite: Says how often is chosen where the name does not.
 
     Raises:
@@ -52,7 +53,8 @@ def find(name: str, suite: OfflineSuite) -> OfflineMethod:
         ArgumentError: There is no such option, or it is without effect.
     """
     base, *options = name.strip().lower().replace("_", "-").split("+")
-    every, weighted, rate = suite.every, True, 1.0
+    every, rate = suite.every, 1.0
+    weighted: bool | Literal["sampling"] = True
     selector = base
     if base == "random-fixed":
         selector, every = "random", None
@@ -68,12 +70,14 @@ def find(name: str, suite: OfflineSuite) -> OfflineMethod:
             every = None
         elif option == "unweighted":
             weighted = False
+        elif option == "sampled":
+            weighted = "sampling"
         elif option.startswith("every") and number.isdecimal() and int(number) > 0:
             every = int(number)
         else:
             raise ArgumentError(
                 f"methods: {base!r} has no option +{option}; allowed are +every5 (or another "
-                "number), +once, +unweighted and +rate2 (or another number)"
+                "number), +once, +unweighted, +sampled and +rate2 (or another number)"
             )
     if suite.pretrain_epochs:
         every = None

@@ -260,7 +260,7 @@ class _Training(Callback):
         errors = {}
         if self.check is not None:
             probe = trainer.probe if self.source is None else self.source.probe
-            weighted = self.method.weighted
+            weighted = bool(self.method.weighted)
             errors = self.check.measure(probe, coreset, self.selector, weighted=weighted)
         if self.source is not None:
             self.course.select_forward += coreset.cost.forward_passes

@@ -60,7 +60,8 @@ class OfflineSuite(AnySuite):
         learning_rate: One number, or one for each optimiser.
         methods: `"full"`, `"random"` (drawn anew at each selection), `"random-fixed"` (drawn once)
             or a selector's name; `+every5` after one: chosen again every 5 epochs; `+once`: chosen
-            once, after the warm-up; `+unweighted`: its weights are set aside; `+rate2`: twice the
+            once, after the warm-up; `+unweighted`: its weights are set aside; `+sampled`: each row
+            is trained on as often as it weighs, without weights in the loss; `+rate2`: twice the
             learning rate (also after `"full"`).
         fractions: Shares of the training rows that a method may choose; `"full"` has 1.
         seeds: One run each.

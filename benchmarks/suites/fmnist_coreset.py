@@ -9,7 +9,8 @@ the same and the numbers are not.
 The network sees each chosen row `epochs` times, so a small fraction has few steps, as in
 DeepCore. Weights count where a method defines them: by a trained model most rows have next to no
 gradient, so a pick of CRAIG's may stand for hundreds of times the mean, which throws a network off
-that starts from scratch; `craig+unweighted` and `gradmatch+unweighted` take the rows alone.
+that starts from scratch; `+unweighted` takes the rows alone, `+sampled` trains on each row as often
+as it weighs.
 
 The epochs before the choice are charged to every method that reads the model. Such a choice pays
 where rows are dear, not where time is.
@@ -44,8 +45,10 @@ SUITE = OfflineSuite(
         "random",
         "craig",
         "craig+unweighted",
+        "craig+sampled",
         "gradmatch",
         "gradmatch+unweighted",
+        "gradmatch+sampled",
         "glister",
         "facility-location",
         "graph-cut",

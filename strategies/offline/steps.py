@@ -16,6 +16,7 @@ from torch.optim import Optimizer
 from clcore.errors import ArgumentError
 from clcore.recorder import TrainingRecorder
 from strategies.offline.data import TrainingData
+from strategies.offline.frequencies import drawn_by_weight
 from strategies.offline.losses import RowLosses, batch_loss
 from strategies.offline.schedule import Schedule
 
@@ -98,6 +99,7 @@ class Steps:
         recorder: TrainingRecorder | None,
         diverged: Callable[[float, int], Exception],
         progress: Callable[[int, int], None] | None,
+        sampling: bool = False,
     ) -> Outcome:
         """Train on each row once, in a new random order.
 
@@ -109,6 +111,7 @@ class Steps:
             diverged: Makes the exception that is raised when the loss, the first argument, is not
                 finite by a step, the second.
             progress: Called a few times a second with the steps done and their number; or None.
+            sampling: Train on each row as often as it weighs, without weights in the loss.
 
         Returns:
             What it came to.
@@ -123,7 +126,11 @@ class Steps:
                 f"drop_last: {count} rows are less than a batch of {self.batch_size}, so nothing "
                 "would be trained on; give a smaller batch_size or drop_last=False"
             )
-        order = torch.randperm(count, generator=generator)[: steps * self.batch_size]
+        if sampling and weights is not None:
+            order, weights = drawn_by_weight(weights, generator), None
+        else:
+            order = torch.randperm(count, generator=generator)
+        order = order[: steps * self.batch_size]
         parts: Any = None
         if weights is not None:
             parts = torch.split(weights[order].to(self.device), self.batch_size)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,9 @@ class CoresetTrainer:
             share of Σ ‖∇f_i‖ (see `clcore.select_within`); the coreset's report certifies it.
         per_class: True: every class gets its share of the rows; False: one choice over all rows;
             None: as the selector does by itself (CRAIG and GradMatch go by class).
-        weighted: Whether the weights of the coreset count in the loss.
+        weighted: True: the weights of the coreset count in the loss; `"sampling"`: each row is
+            trained on as often as it weighs, which is the same on average and bears weights of
+            hundreds; False: they are left out.
         validation: Rows whose loss counts for selectors with such an option (GLISTER, GradMatch),
             in the forms of `data`.
         signals: Signals that do not depend on the model, `[n, ...]` by name, for example
@@ -134,7 +136,7 @@ class CoresetTrainer:
         reselect: Drift | None = None,
         error: float | None = None,
         per_class: bool | None = None,
-        weighted: bool = True,
+        weighted: bool | Literal["sampling"] = True,
         validation: Any = None,
         signals: Mapping[str, Any] | None = None,
         probe: Probe | None = None,
@@ -157,6 +159,8 @@ class CoresetTrainer:
             raise ArgumentError(
                 f"optimizer must be a torch.optim.Optimizer, not {type(optimizer).__name__}"
             )
+        if not isinstance(weighted, bool) and weighted != "sampling":
+            raise ArgumentError(f"weighted must be True, False or 'sampling', not {weighted!r}")
         self.model, self.optimizer, self.weighted = model, optimizer, weighted
         self.seed = whole_number("seed", seed)
         losses = RowLosses(loss)
@@ -327,11 +331,12 @@ class CoresetTrainer:
         started = self._now()
         outcome = self.steps.epoch(
             None if coreset is None else coreset.indices,
-            self.selections.weights(weighted=self.weighted),
+            self.selections.weights(weighted=bool(self.weighted)),
             self.orders,
             recorder=self.selections.recorder,
             diverged=self._diverged,
             progress=self._progress(),
+            sampling=self.weighted == "sampling",
         )
         self.steps.schedule.after_epoch(outcome.loss)
         train_seconds = self._now() - started - outcome.paused

@@ -64,6 +64,7 @@ def test_a_cell_is_its_record(make_suite):
         ("craig", ("craig", "craig", 1, True)),
         ("craig+every5", ("craig+every5", "craig", 5, True)),
         ("CRAIG+once+unweighted", ("craig+once+unweighted", "craig", None, False)),
+        ("craig+sampled", ("craig+sampled", "craig", 1, "sampling")),
     ],
 )
 def test_names_of_methods(make_suite, name, expected):

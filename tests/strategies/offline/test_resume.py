@@ -51,6 +51,7 @@ CASES = {
     "random": {"selector": "random", "scheduler": "one-cycle", "scheduler_unit": "full-step"},
     "per batch": {"selector": "gradmatch-per-batch", "scheduler": "plateau"},
     "forgetting": {"selector": "forgetting", "warmup_epochs": 2, "per_class": True},
+    "sampling": {"weighted": "sampling"},
     "drift": {"reselect": Drift(1.01, sample=50)},
     "full": {"selector": "full"},
     "half": {"selector": "random", "autocast": torch.float16},

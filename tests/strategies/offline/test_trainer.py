@@ -12,6 +12,7 @@ from clcore import Pool, Probe, select
 from clcore.errors import ArgumentError, UnknownNameError
 from clcore.selectors import registry
 from strategies.offline import Callback
+from strategies.offline.frequencies import drawn_by_weight
 
 
 def selected(trainer):
@@ -81,6 +82,23 @@ def test_weights_can_be_left_out(kit):
     optimizer.step()
     torch.testing.assert_close(kit.flat(plain.model), kit.flat(twin))
     assert not torch.allclose(kit.flat(weighted.model), kit.flat(twin), atol=1e-3)
+
+
+def test_weights_can_be_frequencies(kit):
+    trainer = kit.trainer(batch_size=64, weighted="sampling", seed=3)
+    twin = kit.mlp()
+    (record,) = trainer.fit(1)
+    coreset = trainer.coreset
+    weights = coreset.weights / coreset.weights.mean()
+    drawn = drawn_by_weight(weights, torch.Generator().manual_seed(3))
+    assert len(drawn) == record.rows
+    assert len(drawn.unique()) < len(drawn)
+    x, y = kit.blobs()
+    rows = coreset.indices[drawn]
+    optimizer = torch.optim.SGD(twin.parameters(), lr=0.1)
+    nn.CrossEntropyLoss()(twin(x[rows]), y[rows]).backward()
+    optimizer.step()
+    torch.testing.assert_close(kit.flat(trainer.model), kit.flat(twin))
 
 
 def test_full_data_is_the_hand_written_loop_bit_for_bit(kit):
@@ -273,6 +291,7 @@ def test_regression_targets_need_no_labels(kit):
         ({"feature_layer": "head"}, "'head' is not a layer of the model; its layers are: 0"),
         ({"reselect": 2.0}, "reselect must be a Drift"),
         ({"checkpoint_every": 0}, "checkpoint_every"),
+        ({"weighted": "loss"}, "weighted must be True, False or 'sampling', not 'loss'"),
         ({"scheduler_unit": "batch"}, "scheduler_unit must be"),
         ({"signals": {"features": torch.ones(5, 2)}, "selector": "k-center"}, "for 120 rows"),
         ({"loss": lambda o, y: functional.cross_entropy(o, y)}, 'reduction="none"'),
