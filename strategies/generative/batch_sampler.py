@@ -22,7 +22,9 @@ Expected numbers: 64 of 512 embeddings of 64 numbers: under 1 ms a batch (docs/g
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -174,9 +176,15 @@ class CoresetBatchSampler(Sampler[list[int]]):
         self.epoch, self._place = int(state["epoch"]), int(state["place"])
         self._resumed = True
 
+    @cached_property
+    def _checksum(self) -> int:
+        flat = self._vectors.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        return zlib.crc32(flat.numpy().data)
+
     def _settings(self) -> dict[str, Any]:
         return {
             "rows": len(self._vectors),
+            "vectors": self._checksum,
             "batch_size": self.batch_size,
             "pool_size": self.pool_size,
             "batches": self._batches,

@@ -6,6 +6,7 @@ al., "Neural spline flows", NeurIPS 2019, by zuko. Formulas and defaults: `impor
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -19,6 +20,9 @@ from clcore.errors import ArgumentError
 
 class LatentFlow(nn.Module):
     """Draws normal latents by importance from a learned density, with importance weights.
+
+    For a prior uniform on [−1, 1] use `torch.erf(latents / 2**0.5)`: the weights are the same. Its
+    `state_dict` holds the optimiser and the randomness too, so that it goes on exactly.
 
     Args:
         size: Numbers of a latent.
@@ -129,6 +133,18 @@ class LatentFlow(nn.Module):
         prior = -0.5 * (latents.square().sum(dim=1) + self.size * math.log(2 * math.pi))
         flow = self.flow().log_prob(latents) + math.log1p(-min(self.uniform_share, 1 - 1e-12))
         return (prior - torch.logaddexp(flow, prior + math.log(self.uniform_share))).exp()
+
+    def get_extra_state(self) -> dict[str, Any]:
+        """Return what the next steps and draws depend on beside the parameters."""
+        return {
+            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "noise": self._noise.get_state(),
+        }
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take what `get_extra_state` returned."""
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self._noise.set_state(state["noise"])
 
     def _normal(self, count: int) -> Tensor:
         return torch.randn(count, self.size, generator=self._noise)

@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from clcore import ArgumentError, Pool, SignalError, select
+from clcore.selectors.fdd_coreset import FDDCoreset
 from strategies.generative import CoresetBatchSampler, Embeddings
 
 
@@ -88,6 +90,22 @@ def test_resume_goes_on_with_the_same_batches(selector):
         CoresetBatchSampler(vectors(), 4, 5, selector, seed=3).load_state_dict(state)
 
 
+def test_state_of_other_embeddings_is_refused():
+    state = CoresetBatchSampler(vectors(), 5, 4).state_dict()
+    with pytest.raises(ArgumentError, match="the state is of a sampler with vectors"):
+        CoresetBatchSampler(vectors(seed=1), 5, 4).load_state_dict(state)
+
+
+def test_feature_maps_by_their_descriptors():
+    """FDD-Coreset as the selector: maps stay maps in the embeddings and are flattened here."""
+    maps = torch.randn(60, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    embeddings = Embeddings.of(maps, nn.Identity())
+    sampler = CoresetBatchSampler(embeddings, 5, 4, FDDCoreset(shape=(3, 2, 2)))
+    pool = sampler.pool(0)
+    picks = select("fdd-coreset", Pool(features=maps[pool]), 5).indices
+    assert sampler.batch(0) == pool[picks].tolist()
+
+
 def test_resume_with_workers_counts_what_was_trained_on():
     data = TensorDataset(torch.arange(200))
     sampler = CoresetBatchSampler(vectors(), 5, 4)
@@ -105,7 +123,7 @@ def test_resume_with_workers_counts_what_was_trained_on():
 def test_in_a_loader_with_data_and_embeddings():
     x, y = vectors(120, 3), torch.arange(120) % 3
     data = TensorDataset(x, y)
-    embeddings = Embeddings.of(data, torch.nn.Flatten())
+    embeddings = Embeddings.of(data, nn.Flatten())
     sampler = CoresetBatchSampler(embeddings, 6, 4, "kernel-herding", data=data, labels=y, seed=1)
     before = torch.get_rng_state()
     batches = list(sampler)
@@ -122,7 +140,7 @@ def test_bad_input():
     with pytest.raises(ArgumentError, match="200 rows where data has 3"):
         CoresetBatchSampler(vectors(), 4, data=torch.zeros(3, 1))
     with pytest.raises(ArgumentError, match="checksum"):
-        CoresetBatchSampler(Embeddings.of(vectors(), torch.nn.Identity()), 4, data=vectors(seed=1))
+        CoresetBatchSampler(Embeddings.of(vectors(), nn.Identity()), 4, data=vectors(seed=1))
     with pytest.raises(ArgumentError, match="batch_size must be a whole number of at least 1"):
         CoresetBatchSampler(vectors(), 0)
     with pytest.raises(ArgumentError, match="labels has 3 rows"):

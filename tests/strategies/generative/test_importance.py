@@ -29,7 +29,7 @@ def latents(n=6, size=3, seed=0):
 def test_the_jacobian_norm_on_average_over_probes():
     model, z = Quadratic(), latents()
     exact = (model.a.detach() + torch.diag_embed(z)).square().sum(dim=(1, 2)).sqrt()
-    found = latent_importance(model, z, probes=4000, batch_size=4)
+    found = latent_importance(model, z, probes=2000, batch_size=4)
     assert torch.allclose(found, exact, rtol=0.05)
     assert torch.equal(latent_importance(model, z, seed=3), latent_importance(model, z, seed=3))
 
@@ -70,7 +70,7 @@ def test_networks_are_left_as_they_were():
 def test_weighted_means_are_the_priors():
     model = Quadratic(2)
     plain, weighted = [], []
-    for seed in range(400):
+    for seed in range(200):
         z, weights = importance_latents(
             16, model, 4, size=2, randomness=torch.Generator().manual_seed(seed)
         )
@@ -78,8 +78,8 @@ def test_weighted_means_are_the_priors():
         far = z.square().sum(dim=1)
         plain.append(float(far.mean()))
         weighted.append(float((weights * far).mean()))
-    assert sum(plain) / 400 > 2.3, "important latents are far from 0 with this generator"
-    assert sum(weighted) / 400 == pytest.approx(2, abs=0.1)
+    assert sum(plain) / 200 > 2.3, "important latents are far from 0 with this generator"
+    assert sum(weighted) / 200 == pytest.approx(2, abs=0.15)
 
 
 def test_plain_drawing_at_the_ends():
@@ -136,6 +136,12 @@ def test_the_flow_is_seeded_and_leaves_the_world_alone():
     two.fit(latents(size=2), torch.ones(6))
     assert torch.equal(one.draw(5)[0], two.draw(5)[0])
     assert torch.equal(torch.get_rng_state(), before)
+    two.fit(latents(size=2), torch.ones(6))
+    resumed = LatentFlow(2, seed=9)
+    resumed.load_state_dict(two.state_dict())
+    for flow in (two, resumed):
+        flow.fit(latents(size=2), torch.arange(6.0))
+    assert all(torch.equal(a, b) for a, b in zip(two.draw(5), resumed.draw(5), strict=True))
     _, weights = LatentFlow(2, uniform_share=1.0).draw(8)
     assert torch.allclose(weights, torch.ones(8), atol=1e-4)
     with pytest.raises(ArgumentError, match="not be negative or all zero"):
