@@ -22,7 +22,8 @@ def headline(gathered: Gathered) -> list[str]:
     """
     groups = [group for group in gathered.groups if group.methods]
     shown = groups if len(groups) <= MOST_SENTENCES else [groups[0], groups[-1]]
-    sentences = [_group_sentence(group) for group in shown]
+    several = len({group.methods[0].summary.optimizer for group in groups}) > 1
+    sentences = [_group_sentence(group, several) for group in shown]
     for title, entries in gathered.by_optimizer:
         full = [entry.summary for entry in entries if entry.summary.reference]
         if full:
@@ -42,9 +43,11 @@ def headline(gathered: Gathered) -> list[str]:
     return sentences
 
 
-def _group_sentence(group: Group) -> str:
+def _group_sentence(group: Group, name_optimizer: bool) -> str:
     summaries = [entry.summary for entry in group.methods]
     share = f"On {summaries[0].fraction * 100:g}\N{NO-BREAK SPACE}% of the rows"
+    if name_optimizer:
+        share += f", by {summaries[0].optimizer}"
     selectors = [summary for summary in summaries if not summary.baseline]
     if not selectors:
         return f"{share}, {summaries[0].method} gives {_percent(summaries[0])}."
