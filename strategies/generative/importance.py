@@ -141,8 +141,8 @@ def importance_latents(
         discriminator: See `latent_importance`.
         loss: See `latent_importance`.
         uniform_share: λ, from above 0 to 1: 1 is plain drawing.
-        randomness: What is drawn from; by default torch's own.
-        device: Where latents are drawn and lie.
+        randomness: What is drawn from; by default torch's own on the CPU.
+        device: Where latents lie; it must be the generator's.
 
     Returns:
         Latents `[n, ...]` and weights `[n]` of mean 1.
@@ -154,7 +154,8 @@ def importance_latents(
     count = whole_number("n", n, least=1)
     share = _share(uniform_share)
     candidates = pool_size(count, factor)
-    latents = draw_latents(candidates, size, prior, draw, randomness, device, torch.float32)
+    latents = draw_latents(candidates, size, prior, draw, randomness, torch.float32)
+    latents = latents if device is None else latents.to(device)
     seed = seed_from(torch.default_generator if randomness is None else randomness)
     importance = latent_importance(
         generator, latents, measure=measure, discriminator=discriminator, loss=loss, seed=seed

@@ -62,9 +62,10 @@ def select_latents(
         draw: `draw(count)` giving `[count, ...]`: a prior of your own, in place of `size`, `prior`,
             `device` and `dtype`.
         selector: A name or a selector that reads features.
-        generator: What is drawn from; by default torch's own, as `torch.randn` does. It must be on
-            `device`.
-        device: Where the latents are drawn and lie.
+        generator: What is drawn from; by default torch's own on the CPU.
+        device: Where the latents lie. They are drawn and chosen on the CPU (or on the generator's
+            device) whatever it is: the same seed gives the same latents everywhere, and choosing
+            doesn't wait for what a GPU has still to do.
         dtype: Of the latents.
 
     Returns:
@@ -82,12 +83,13 @@ def select_latents(
     count = whole_number("n", n, least=1)
     method = batch_selector(selector)
     candidates = pool_size(count, factor)
-    latents = draw_latents(candidates, size, prior, draw, generator, device, dtype)
+    latents = draw_latents(candidates, size, prior, draw, generator, dtype)
+    home = latents.device if device is None else torch.device(device)
     if candidates == count:
-        return latents
+        return latents.to(home)
     # One number more from the same source, so that a seeded loop is seeded whole.
     seed = seed_from(torch.default_generator if generator is None else generator)
-    return latents[pick(latents, count, method, seed)]
+    return latents[pick(latents, count, method, seed)].to(home)
 
 
 def draw_latents(
@@ -96,7 +98,6 @@ def draw_latents(
     prior: Prior,
     draw: Draw | None,
     generator: torch.Generator | None,
-    device: torch.device | str | None,
     dtype: torch.dtype,
 ) -> Tensor:
     """Draw latents from a prior, plainly; the arguments are those of `select_latents`.
@@ -112,6 +113,7 @@ def draw_latents(
         return _given(draw(count), count)
     sizes = [size] if isinstance(size, int) else list(size)
     shape = (count, *(whole_number("size", number, least=1) for number in sizes))
+    device = torch.device("cpu") if generator is None else generator.device
     if prior == "normal":
         return torch.randn(shape, generator=generator, device=device, dtype=dtype)
     if prior != "uniform":

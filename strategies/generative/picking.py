@@ -14,6 +14,10 @@ from clcore.pool import Pool
 from clcore.selection import ready_selector
 from clcore.selector import Selector
 
+SMALL = 2**20
+"""Numbers up to which a pool on a GPU is chosen from on the CPU: a greedy method launches several
+kernels a pick, which take longer than the copy."""
+
 
 def pool_size(count: int, factor: float) -> int:
     """Say how many candidates a batch is chosen from.
@@ -93,8 +97,9 @@ def pick(
     if count == len(vectors):
         return torch.arange(count, device=vectors.device)
     generator = torch.Generator().manual_seed(seed)
-    pool = Pool(features=vectors, labels=labels)
-    return method.select(pool, count, generator=generator).indices
+    features = vectors.cpu() if vectors.numel() <= SMALL else vectors
+    pool = Pool(features=features, labels=labels)
+    return method.select(pool, count, generator=generator).indices.to(vectors.device)
 
 
 def vectors_of(name: str, values: Any) -> Tensor:

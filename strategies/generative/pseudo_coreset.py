@@ -255,7 +255,8 @@ def log_likelihood(samples: Tensor, decoded: Any, likelihood: Likelihood) -> Ten
             f"{first.shape[1]}"
         )
     if likelihood == "bernoulli":
-        return rows @ first.t() - functional.softplus(first).sum(dim=1)
+        found: Tensor = rows @ first.t() - functional.softplus(first).sum(dim=1)
+        return found
     spread = parts[1] if len(parts) == 2 else torch.zeros_like(first)
     spread = spread.reshape(len(spread), -1) if spread.ndim > 1 else spread
     return _gaussian(rows, first, spread)
@@ -279,7 +280,8 @@ def match_residual(
         data = log_likelihood(batch, decoded, likelihood).mean(dim=0) * coreset.total
         wanted = data - data.mean()
     own = log_likelihood(coreset.points, decoded, likelihood)
-    return wanted - coreset.weights @ (own - own.mean(dim=1, keepdim=True))
+    residual: Tensor = wanted - coreset.weights @ (own - own.mean(dim=1, keepdim=True))
+    return residual
 
 
 def _gaussian(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
