@@ -7,15 +7,14 @@ a kill leaves the old file as it was.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from clcore.errors import FormatError
+from clcore.tensor_files import write_tensors
 
 SCHEMA = 1
 
@@ -33,15 +32,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     values = {key: value for key, value in state.items() if key != "tensors"}
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in state["tensors"].items()}
     metadata = {"clcore": json.dumps({"schema": SCHEMA, **values})}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
-    except SafetensorError as error:
-        raise OSError(f"could not write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_tensors(path, tensors, metadata)
 
 
 def read_state(path: Path) -> dict[str, Any]:

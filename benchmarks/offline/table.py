@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rich import get_console
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from benchmarks.offline.aggregate import OfflineSummary, aggregate, order
 from benchmarks.offline.record import OfflineResults
 from benchmarks.reporting.aggregate import Spread
+from benchmarks.reporting.console import Line, fitted_table
 from benchmarks.reporting.table import (
     NOTHING,
     SEEDS_FOR_A_WINNER,
@@ -251,33 +249,17 @@ def console_table(results: OfflineResults, *, width: int | None = None) -> Table
     """
     lines = rows(results)
     used = used_columns(lines)
-    room = (width if width is not None else get_console().width) - 2
-    kept: list[int] = []
-    for column in (column for column in IMPORTANCE if column in used):
-        words = [*COLUMNS[column].split(), *(line.cells[column] for line in lines)]
-        room -= max(len(word) for word in words) + 3  # padding and the gap between
-        if room < 0:
-            break
-        kept.append(column)
-    kept = sorted(kept) or [0]
-    caption = note(results)
-    if len(kept) < len(used):
-        caption += f" {len(used) - len(kept)} more columns are in table.md."
-    table = Table(title=results.suite, caption=caption, title_justify="left", box=SIMPLE_HEAD)
-    table.caption_justify = "left"
-    for column in kept:
-        table.add_column(
-            "\n".join(COLUMNS[column].split()),
-            justify="left" if column == 0 else "right",
-            no_wrap=True,
-            vertical="bottom",
-        )
-    for line in lines:
-        cells = [Text(line.cells[column]) for column in kept]
-        if line.best and ACCURACY in kept:
-            cells[kept.index(ACCURACY)].stylize("bold")
-        table.add_row(*cells, style="dim" if line.reference or line.baseline else None)
-    return table
+    return fitted_table(
+        results.suite,
+        COLUMNS,
+        [
+            Line(line.cells, ACCURACY if line.best else None, line.reference or line.baseline)
+            for line in lines
+        ],
+        importance=[column for column in IMPORTANCE if column in used],
+        caption=note(results),
+        width=width,
+    )
 
 
 NUMBERS = ("final_accuracy", "final_loss", "speedup", "speedup_accuracy", "speedup_cpu",

@@ -10,12 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich import get_console
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from rich.text import Text
 
 from benchmarks.reporting.aggregate import Spread, Summary, aggregate
+from benchmarks.reporting.console import Line, fitted_table
 from benchmarks.reporting.results import Results
 
 SEEDS_FOR_A_WINNER = 5
@@ -205,32 +203,13 @@ def console_table(results: Results, *, width: int | None = None) -> Table:
         A rich table. The caption says so where columns were left out.
     """
     lines = rows(results)
-    room = (width if width is not None else get_console().width) - 2
-    kept: list[int] = []
     several_sizes = len({run.memory_size for run in results.runs} - {0}) > 1
     important = sorted(IMPORTANCE, key=lambda column: column != 1) if several_sizes else IMPORTANCE
-    for column in sorted(important, key=lambda column: column != 0):
-        words = [*COLUMNS[column].split(), *(line.cells[column] for line in lines)]
-        room -= max(len(word) for word in words) + 3  # padding and the gap between
-        if room < 0:
-            break
-        kept.append(column)
-    kept = sorted(kept) or [0]
-    caption = note(results)
-    if len(kept) < len(COLUMNS):
-        caption += f" {len(COLUMNS) - len(kept)} more columns are in table.md."
-    table = Table(title=results.suite, caption=caption, title_justify="left", box=SIMPLE_HEAD)
-    table.caption_justify = "left"
-    for column in kept:
-        table.add_column(
-            "\n".join(COLUMNS[column].split()),
-            justify="left" if column == 0 else "right",
-            no_wrap=True,
-            vertical="bottom",
-        )
-    for line in lines:
-        cells = [Text(line.cells[column]) for column in kept]
-        if line.best and ACCURACY in kept:
-            cells[kept.index(ACCURACY)].stylize("bold")
-        table.add_row(*cells, style="dim" if line.reference else None)
-    return table
+    return fitted_table(
+        results.suite,
+        COLUMNS,
+        [Line(line.cells, ACCURACY if line.best else None, line.reference) for line in lines],
+        importance=sorted(important, key=lambda column: column != 0),
+        caption=note(results),
+        width=width,
+    )

@@ -7,16 +7,15 @@ disk or a kill leaves the old file as it was.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from clcore.errors import FormatError
+from clcore.tensor_files import write_tensors
 from strategies.plain import from_plain, to_plain
 
 SCHEMA = 1
@@ -38,18 +37,7 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     values = _taken_out(to_plain(state, "the trainer"), tensors)
     header = {_KEY: json.dumps({"schema": SCHEMA, "state": values})}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        save_file(tensors, temporary, header)
-        _sync(temporary)
-        os.replace(temporary, path)
-        if os.name == "posix":
-            _sync(path.parent)
-    except SafetensorError as error:
-        raise OSError(f"could not write {path}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_tensors(path, tensors, header)
 
 
 def read_state(path: Path) -> dict[str, Any]:
@@ -98,11 +86,3 @@ def _put_back(value: Any, tensors: Mapping[str, Tensor]) -> Any:
             return {key: _put_back(held, tensors) for key, held in value[_PAIRS]}
         return {key: _put_back(held, tensors) for key, held in value.items()}
     return [_put_back(held, tensors) for held in value] if isinstance(value, list) else value
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
