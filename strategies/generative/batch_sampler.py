@@ -58,6 +58,7 @@ class CoresetBatchSampler(Sampler[list[int]]):
 
     Attributes:
         batch_size: Rows a batch.
+        drop_last: True: every batch is full. Loops that shard batch samplers ask.
         pool_size: Rows that a batch is chosen from.
         epoch: The epoch that runs, or comes next; from 0.
 
@@ -86,6 +87,7 @@ class CoresetBatchSampler(Sampler[list[int]]):
         vectors = vectors_for(data, embeddings)
         self._vectors = vectors.reshape(len(vectors), -1)
         self.batch_size = whole_number("batch_size", batch_size, least=1)
+        self.drop_last = True
         self.pool_size = pool_size(self.batch_size, factor)
         if self.pool_size > len(vectors):
             raise ArgumentError(

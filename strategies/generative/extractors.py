@@ -96,6 +96,11 @@ class ImageFeatures(nn.Module):
         deviation: Of the pixels from 0 to 1, by channel.
         name: Of the backbone, with what tells its vectors from others'.
         modules: What `features` runs, so that it is moved and put in evaluation mode.
+        num_features: d.
+
+    Attributes:
+        num_features: d; with it torchmetrics takes the extractor as it is, as in
+            `FrechetInceptionDistance(feature=efficientnet_lite0())` on uint8 images.
     """
 
     mean: Tensor
@@ -109,8 +114,10 @@ class ImageFeatures(nn.Module):
         deviation: Sequence[float],
         name: str,
         modules: nn.Module,
+        num_features: int,
     ) -> None:
         super().__init__()
+        self.num_features = num_features
         self.size, self.__name__, self.backbone = size, name, modules
         self._features = features
         self.register_buffer("mean", torch.tensor(mean).reshape(1, -1, 1, 1))
@@ -178,7 +185,9 @@ def efficientnet_lite0(size: int = 128) -> ImageFeatures:
 
     # Its own normalisation is (x − 127) / 128 of bytes.
     mean, deviation = [127 / 255] * 3, [128 / 255] * 3
-    return ImageFeatures(features, size, mean, deviation, f"efficientnet-lite0 at {size}", model)
+    return ImageFeatures(
+        features, size, mean, deviation, f"efficientnet-lite0 at {size}", model, 1280
+    )
 
 
 def inception(weights: str | Path, size: int = 299) -> ImageFeatures:
@@ -214,7 +223,7 @@ def inception(weights: str | Path, size: int = 299) -> ImageFeatures:
     model.fc, model.AuxLogits = nn.Identity(), None
     # The weights were made for pixels from −1 to 1.
     half = [0.5] * 3
-    return ImageFeatures(model, size, half, half, f"inception-v3 at {size}", model)
+    return ImageFeatures(model, size, half, half, f"inception-v3 at {size}", model, 2048)
 
 
 def _package(module: str, distribution: str) -> Any:

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torchmetrics.image.fid import FrechetInceptionDistance
 
 from clcore import ArgumentError, DataUnavailableError
 from strategies.generative import (
     Embeddings,
     discriminator_features,
     efficientnet_lite0,
+    frechet_distance,
     inception,
 )
 from strategies.generative.extractors import ImageFeatures
@@ -63,13 +65,13 @@ def test_images_are_brought_to_what_the_backbone_knows():
         seen.append(x)
         return x.mean(dim=(2, 3))
 
-    extractor = ImageFeatures(features, 8, [0.5] * 3, [0.25] * 3, "toy", nn.Identity())
+    extractor = ImageFeatures(features, 8, [0.5] * 3, [0.25] * 3, "toy", nn.Identity(), 3)
     out = extractor(images())
     assert out.shape == (10, 3)
     assert seen[0].shape == (10, 3, 8, 8)
     assert torch.allclose(out[:, 0], out[:, 2])
     as_bytes = (images(channels=3) * 255).round().to(torch.uint8)
-    small = ImageFeatures(features, 4, [0.5] * 3, [0.25] * 3, "toy", nn.Identity())
+    small = ImageFeatures(features, 4, [0.5] * 3, [0.25] * 3, "toy", nn.Identity(), 3)
     small(as_bytes)
     assert torch.allclose(seen[1], (as_bytes / 255 - 0.5) / 0.25)
     assert Embeddings.of(images(), extractor).extractor.startswith("toy with parameters ")
@@ -77,6 +79,23 @@ def test_images_are_brought_to_what_the_backbone_knows():
         extractor(images() * 2 - 1)
     with pytest.raises(ArgumentError, match="images must be"):
         extractor(torch.zeros(2, 2, 4, 4))
+
+
+def test_torchmetrics_takes_an_extractor_and_agrees():
+    def features(x):
+        return torch.cat([x.mean(dim=(2, 3)), x.std(dim=(2, 3))], dim=1)
+
+    extractor = ImageFeatures(features, 4, [0.5] * 3, [0.25] * 3, "toy", nn.Identity(), 6)
+    generator = torch.Generator().manual_seed(0)
+    real, fake = (
+        torch.randint(low, 256, (40, 3, 4, 4), generator=generator, dtype=torch.uint8)
+        for low in (0, 60)
+    )
+    metric = FrechetInceptionDistance(feature=extractor)
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    ours = frechet_distance(extractor(real), extractor(fake))
+    assert ours == pytest.approx(float(metric.compute()), rel=1e-3)
 
 
 def test_without_the_packages_it_says_what_to_install(monkeypatch):
