@@ -70,4 +70,13 @@ def __getattr__(name: str) -> Any:
     """Import what needs the library of flows when it is first asked for."""
     if name != "LatentFlow":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module("strategies.generative.latent_flow").LatentFlow
+    try:
+        return importlib.import_module("strategies.generative.latent_flow").LatentFlow
+    except ModuleNotFoundError as error:
+        if error.name != "zuko":
+            raise
+        raise ModuleNotFoundError(
+            "LatentFlow needs the library of flows: pip install 'zuko>=1.2' (the extra 'flows'); "
+            "importance_latents does without",
+            name="zuko",
+        ) from error

@@ -1,10 +1,13 @@
 """Importance of latents: exact norms, unbiased weights, the flow's density, purity."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from clcore import ArgumentError, SignalError
+from strategies import generative
 from strategies.generative import LatentFlow, importance_latents, latent_importance
 from strategies.generative.importance import mixed
 
@@ -152,3 +155,10 @@ def test_the_flow_is_seeded_and_leaves_the_world_alone():
         LatentFlow(2, uniform_share=0.0)
     with pytest.raises(ArgumentError, match="bandwidth"):
         LatentFlow(2, bandwidth=-1.0)
+
+
+def test_without_the_library_of_flows_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zuko", None)
+    monkeypatch.delitem(sys.modules, "strategies.generative.latent_flow", raising=False)
+    with pytest.raises(ModuleNotFoundError, match="pip install 'zuko>=1.2'"):
+        getattr(generative, "LatentFlow")  # noqa: B009
