@@ -15,6 +15,8 @@ import math
 import torch
 from torch import Tensor
 
+from clcore.geometry.gathering import gathered
+
 BLOCK = 2**22
 """Numbers that are turned into double precision, or distances that are held, at a time."""
 
@@ -98,12 +100,14 @@ def neighbour_radius(rows: Tensor, neighbours: int = 5) -> Tensor:
         return torch.zeros(size, dtype=torch.float64, device=rows.device)
     centred = rows.double() - rows.double().mean(dim=0)
     step = max(1, BLOCK // size)
-    parts = []
-    for start in range(0, size, step):
-        far = torch.cdist(centred[start : start + step], centred)
-        far.diagonal(start).fill_(torch.inf)
-        parts.append(far.topk(k, dim=1, largest=False).values[:, -1])
-    return torch.cat(parts)
+
+    def radius(part: Tensor) -> Tensor:
+        far = torch.cdist(centred[part], centred)
+        far.diagonal(int(part[0])).fill_(torch.inf)
+        return far.topk(k, dim=1, largest=False).values[:, -1]
+
+    parts = torch.split(torch.arange(size, device=rows.device), step)
+    return gathered(parts, radius, size, device=rows.device)
 
 
 def _moments(rows: Tensor, divisor: int) -> tuple[Tensor, Tensor]:

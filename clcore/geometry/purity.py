@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from clcore.geometry.gathering import gathered
 from clcore.geometry.points import BLOCK_BYTES, Points
 
 
@@ -22,12 +23,15 @@ def nearest_other(points: Points, labels: Tensor) -> Tensor:
     """
     block = max(1, BLOCK_BYTES // max(1, 2 * len(points) * points.squares.element_size()))
     rows = torch.arange(len(points), device=points.device)
-    parts = []
-    for part in torch.split(rows, block):
+
+    def nearest(part: Tensor) -> Tensor:
         squared = points.to_rows(part)
         squared.masked_fill_(labels[part].unsqueeze(1) == labels, torch.inf)
-        parts.append(squared.min(dim=1).values.sqrt_())
-    return torch.cat(parts) if parts else points.squares.new_empty(0)
+        return squared.min(dim=1).values.sqrt_()
+
+    squares = points.squares
+    parts = torch.split(rows, block) if len(rows) else ()
+    return gathered(parts, nearest, len(rows), dtype=squares.dtype, device=squares.device)
 
 
 def pure_radius(points: Points, labels: Tensor, purity: float) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from clcore.errors import ArgumentError
 from clcore.geometry import as_matrix, normalised
+from clcore.geometry.gathering import gathered
 from clcore.geometry.kernels import Kernel, KernelName, check_positive, coverage_kernel
 from clcore.pool import Pool
 
@@ -69,12 +70,13 @@ class Similarity(abc.ABC):
             float64 `[n]`.
         """
         every = torch.arange(len(self), device=self.vectors.device)
-        parts = [torch.zeros(0, dtype=torch.float64, device=self.vectors.device)]
-        for rows in self.blocks(every):
+
+        def sums(rows: Tensor) -> Tensor:
             block = self.between(rows)
             block = block if weights is None else block * weights.to(block.dtype)
-            parts.append(block.sum(dim=1, dtype=torch.float64))
-        return torch.cat(parts)
+            return block.sum(dim=1, dtype=torch.float64)
+
+        return gathered(self.blocks(every), sums, len(self), device=self.vectors.device)
 
     def blocks(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Cut rows into blocks whose similarities to all rows are held together."""

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from clcore.errors import ArgumentError
 from clcore.geometry import Points, as_matrix
+from clcore.geometry.gathering import gathered
 from clcore.objective import Objective
 from clcore.pool import Pool
 
@@ -71,12 +72,13 @@ class KCenter(Objective):
     def gains(self, rows: Tensor) -> Tensor:
         """Return what each of some rows would add: float64 `[m]`."""
         now = self._radii(self._closest.unsqueeze(0))
-        parts = [now[:0]]
         size = max(16, BLOCK // max(1, len(self)))
-        for start in range(0, len(rows), size):
-            closest = torch.minimum(self._squared(rows[start : start + size]), self._closest)
-            parts.append(now - self._radii(closest))
-        return torch.cat(parts)
+
+        def shrunk(part: Tensor) -> Tensor:
+            return now - self._radii(torch.minimum(self._squared(part), self._closest))
+
+        parts = torch.split(rows, size)
+        return gathered(parts, shrunk, len(rows), dtype=now.dtype, device=now.device)
 
     def add(self, rows: Tensor) -> None:
         """Put rows into the set."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from clcore.errors import ArgumentError
 from clcore.geometry import Points, as_matrix, normalised
+from clcore.geometry.gathering import gathered
 from clcore.geometry.kernels import Kernel, KernelName, coverage_kernel
 from clcore.objective import Objective
 from clcore.pool import Pool
@@ -126,8 +127,8 @@ class KernelCoverage(Objective):
             float64 `[m]`.
         """
         block = max(16, BLOCK // max(1, len(self)))
-        parts = [self._block_gains(part) for part in torch.split(rows, block)]
-        return torch.cat(parts) if parts else self.level.new_empty(0, dtype=torch.float64)
+        parts = torch.split(rows, block)
+        return gathered(parts, self._block_gains, len(rows), device=self.level.device)
 
     def _block_gains(self, rows: Tensor) -> Tensor:
         above = self.kernel.of(self._squared(rows)).sub_(self.level).clamp_min_(0)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from clcore.errors import ArgumentError
+from clcore.geometry.gathering import gathered
 from clcore.objective import Objective
 from clcore.objectives._similarity import SimilarityName, make_similarity
 from clcore.pool import Pool
@@ -67,13 +68,13 @@ class SaturatedCoverage(Objective):
 
     def gains(self, rows: Tensor) -> Tensor:
         """Return what each of some rows would add: float64 `[m]`."""
-        parts = [torch.zeros(0, dtype=torch.float64, device=self.device)]
-        for part in self.similarity.blocks(rows):
-            added = torch.minimum(self._similarities(part), self._missing)
-            if self._row_weights is not None:
-                added *= self._row_weights
-            parts.append(added.sum(dim=1, dtype=torch.float64))
-        return torch.cat(parts)
+        return gathered(self.similarity.blocks(rows), self._added, len(rows), device=self.device)
+
+    def _added(self, rows: Tensor) -> Tensor:
+        added = torch.minimum(self._similarities(rows), self._missing)
+        if self._row_weights is not None:
+            added *= self._row_weights
+        return added.sum(dim=1, dtype=torch.float64)
 
     def add(self, rows: Tensor) -> None:
         """Put rows into the set."""
