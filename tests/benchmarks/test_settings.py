@@ -88,7 +88,7 @@ def test_unknown_settings_suggest_the_nearest(assignment, words):
 def test_plain_and_back():
     for name in suites.names():
         suite = suites.find(name)
-        assert from_plain(Suite, to_plain(suite)) == suite
+        assert from_plain(type(suite), to_plain(suite)) == suite
 
 
 def test_hash_tells_settings_apart_and_is_stable():

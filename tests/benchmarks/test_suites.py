@@ -99,7 +99,7 @@ def test_the_protocol_of_rainbow_memory():
     assert (suite.batch_size, suite.replay_batch_size, suite.epochs) == (8, 8, 1)
     assert (suite.learning_rate, suite.momentum, suite.nesterov) == (0.05, 0.9, True)
     assert (suite.weight_decay, suite.memory_epochs) == (0.0001, 5)
-    assert (suite.augmentation, suite.normalise) == ("crop-flip", "dataset")
+    assert (suite.augmentation, suite.normalise) == ("none", "dataset")
     assert suite.memory_sizes == (500,)
 
 

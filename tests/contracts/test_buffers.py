@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 import buffers
-import buffers.files
+import clcore.tensor_files
 from clcore.errors import ArgumentError, FormatError, SignalError
 from clcore.selectors.greedy_coreset import GreedyCoreset
 
@@ -481,7 +481,7 @@ def test_a_full_disk_leaves_the_old_file(case, tmp_path, monkeypatch):
         target.write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(buffers.files, "save_file", full)
+    monkeypatch.setattr(clcore.tensor_files, "save_file", full)
     with pytest.raises(OSError, match="No space left"):
         buffer.save(path)
     assert path.read_bytes() == old
