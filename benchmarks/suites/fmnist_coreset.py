@@ -64,6 +64,7 @@ SUITE = OfflineSuite(
         "margin",
         "coverage-centric",
         "kd-tree",
+        "kd-tree+sampled",
     ),
     fractions=(0.01, 0.05, 0.1, 0.2, 0.3, 0.5),
     seeds=(0, 1, 2),
