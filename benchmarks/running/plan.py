@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,7 +13,7 @@ from benchmarks.suites import Suite
 from clcore.errors import ArgumentError, UnknownNameError
 
 
-class AnyCell:
+class AnyCell(ABC):
     """One run of a suite of any kind: a frozen dataclass of a method, a seed, and what else."""
 
     if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class AnyCell:
             """Seed of the run."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Name of the cell's folder, and of its wandb run."""
-        raise NotImplementedError
 
     def record(self) -> list[Any]:
         """The cell as plain values, for `settings.json`; `Kind.cell` reads them."""
