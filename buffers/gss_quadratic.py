@@ -80,7 +80,11 @@ def most_diverse(cosine: Tensor, k: int, *, exact: bool | Literal["auto"] = "aut
 
 
 class _Relaxation:
-    """xᵀ G x over 0 ≤ x ≤ 1 with a given sum, for several bounds on x."""
+    """xᵀ G x over 0 ≤ x ≤ 1 with a given sum, for several bounds on x.
+
+    Solved for the difference from even shares, u = x − k / n: the solver starts from zero, and from
+    there it takes a tenth of the steps, and does not get lost where k is close to n.
+    """
 
     def __init__(self, gram: _Matrix) -> None:
         import osqp
@@ -88,7 +92,7 @@ class _Relaxation:
 
         n = len(gram)
         # A little more on the diagonal: rounding may leave the cosines slightly indefinite.
-        shifted = 2 * (gram + 1e-6 * np.eye(n))
+        self.shifted = shifted = 2 * (gram + 1e-6 * np.eye(n))
         rows = sparse.vstack([np.ones((1, n)), sparse.identity(n)], format="csc")
         self.solver: Any = osqp.OSQP()
         self.solver.setup(
@@ -105,10 +109,14 @@ class _Relaxation:
 
     def solve(self, lower: _Vector, upper: _Vector, k: int) -> _Vector:
         """Return x, inside its bounds."""
-        total = np.array([float(k)])
-        self.solver.update(l=np.concatenate((total, lower)), u=np.concatenate((total, upper)))
+        even = k / len(lower)
+        self.solver.update(
+            q=self.shifted.sum(1) * even,
+            l=np.concatenate(([0.0], lower - even)),
+            u=np.concatenate(([0.0], upper - even)),
+        )
         found = self.solver.solve(raise_error=False)
-        x = np.asarray(found.x, dtype=np.float64)
+        x = np.asarray(found.x, dtype=np.float64) + even
         if found.info.status != "solved":
             warnings.warn(
                 f"GSS-IQP: the relaxed quadratic program ended as {found.info.status!r} with "

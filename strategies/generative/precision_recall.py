@@ -9,8 +9,8 @@ share of real rows within some ball of the generated ones.
 
 Defaults: k = 3, the paper's. Both grow with the number of rows: compare sets of equal sizes.
 
-Differences from reference codes: theirs counts the row itself among the k; here as in `prdc`
-(Naeem et al., 2020) it doesn't.
+Differences from reference codes: none known; as in `prdc` (Naeem et al., 2020) a row is none of its
+own k neighbours.
 
 Expected numbers: equal to the definition by loops; of two samples of the same distribution both are
 near each other (tests/strategies/generative/test_precision_recall.py). O(n m d) time, in blocks.

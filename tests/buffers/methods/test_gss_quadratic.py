@@ -155,3 +155,17 @@ def test_weights_and_columns_of_recent_rows_stay_theirs():
     assert torch.equal(held.columns["mark"], held.x[:, :2])
     assert torch.equal(held.columns["gradients"], held.x * 3)
     assert max(buffer.store.born.tolist()) > 20
+
+
+@pytest.mark.parametrize(("n", "p", "k"), [(312, 3, 282), (110, 3, 100), (330, 20, 300)])
+@pytest.mark.parametrize("seed", range(4))
+def test_the_relaxation_is_solved_where_nearly_all_are_kept(n, p, k, seed):
+    cosine = gram(n, p, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chosen = most_diverse(cosine, k, exact=False)
+    assert len(set(chosen.tolist())) == k
+    generator = torch.Generator().manual_seed(seed)
+    by_chance = [torch.randperm(n, generator=generator)[:k] for _ in range(20)]
+    value = float(cosine[chosen][:, chosen].sum())
+    assert value < min(float(cosine[rows][:, rows].sum()) for rows in by_chance)
