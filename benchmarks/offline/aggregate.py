@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from benchmarks.offline.method import BASELINES, FULL, is_full
 from benchmarks.offline.record import OfflineRun
-from benchmarks.reporting.aggregate import Spread
-from clcore.errors import ArgumentError
+from benchmarks.reporting.aggregate import OverSeeds, Spread, by_seed
 
 
 @dataclass(frozen=True)
-class OfflineSummary:
+class OfflineSummary(OverSeeds[OfflineRun]):
     """All seeds of one method with one fraction and one optimiser.
 
     Args:
@@ -38,15 +37,6 @@ class OfflineSummary:
     def baseline(self) -> bool:
         """Whether rows are chosen blindly."""
         return self.method.partition("+")[0] in BASELINES
-
-    def spread(self, value: Callable[[OfflineRun], float]) -> Spread:
-        """Mean and deviation of one number of a run, over the seeds."""
-        return Spread.of(value(run) for run in self.runs)
-
-    def spread_of_some(self, value: Callable[[OfflineRun], float | None]) -> Spread | None:
-        """The same over the seeds that have the number; None where none has."""
-        values = [number for run in self.runs if (number := value(run)) is not None]
-        return Spread.of(values) if values else None
 
     @property
     def final_accuracy(self) -> Spread:
@@ -86,28 +76,6 @@ class OfflineSummary:
         )
 
     @property
-    def seconds(self) -> Spread:
-        """Seconds of training and selection."""
-        return self.spread(lambda run: run.seconds.train + run.seconds.select)
-
-    @property
-    def seconds_select(self) -> Spread:
-        """Seconds of selection."""
-        return self.spread(lambda run: run.seconds.select)
-
-    @property
-    def passes(self) -> Spread:
-        """Forward plus backward passes of training and selection, in samples."""
-        return self.spread(
-            lambda run: (
-                run.passes.forward
-                + run.passes.backward
-                + run.selection_passes.forward
-                + run.selection_passes.backward
-            )
-        )
-
-    @property
     def gradient_error(self) -> Spread | None:
         """Mean over the selections of the error relative to the length of the gradient."""
         return self.spread_of_some(relative_gradient_error)
@@ -137,19 +105,12 @@ def aggregate(runs: Iterable[OfflineRun]) -> list[OfflineSummary]:
     Raises:
         ArgumentError: Two runs have the same method, fraction, optimiser and seed.
     """
-    groups: dict[tuple[str, float, str], dict[int, OfflineRun]] = {}
-    for run in runs:
-        seeds = groups.setdefault((run.method, run.fraction, run.optimizer), {})
-        if run.seed in seeds:
-            raise ArgumentError(
-                f"runs: {run.method} with fraction {run.fraction:g}, {run.optimizer} and seed "
-                f"{run.seed} is there twice; each may occur once"
-            )
-        seeds[run.seed] = run
-    summaries = [
-        OfflineSummary(*key, tuple(sorted(seeds)), tuple(seeds[seed] for seed in sorted(seeds)))
-        for key, seeds in groups.items()
-    ]
+    found = by_seed(
+        runs,
+        key=lambda run: (run.method, run.fraction, run.optimizer),
+        name=lambda run: f"{run.method} with fraction {run.fraction:g}, {run.optimizer}",
+    )
+    summaries = [OfflineSummary(*key, *own) for key, own in found.items()]
     return sorted(summaries, key=order)
 
 

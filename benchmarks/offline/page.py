@@ -9,15 +9,15 @@ from markupsafe import Markup
 
 from benchmarks.offline import table
 from benchmarks.offline.aggregate import relative_gradient_error
-from benchmarks.offline.charts import Axis, Line, class_chart, line_chart, weights_chart
+from benchmarks.offline.charts import class_chart, weights_chart
 from benchmarks.offline.gather import Entry, Gathered, Group, gather, pictures
 from benchmarks.offline.pictures import HEAVIEST, NEVER
 from benchmarks.offline.record import OfflineResults, OfflineRun
 from benchmarks.offline.words import beside_published, headline, tiles
-from benchmarks.reporting.aggregate import Spread
 from benchmarks.reporting.charts import legend
 from benchmarks.reporting.gather import Source
 from benchmarks.reporting.html import fill
+from benchmarks.reporting.line_chart import Axis, Line, line_chart
 from benchmarks.reporting.svg import Scale, nice_ticks
 from benchmarks.reporting.table import NOTHING
 
@@ -122,7 +122,7 @@ def _over_time(
 ) -> list[Markup]:
     """A curve of all methods over seconds, for a desk and for a phone; nothing without points."""
     lines = [
-        Line(entry.style, [(seconds, _scaled(value, scale)) for seconds, value in points])
+        Line(entry.style, [(seconds, value.scaled(scale)) for seconds, value in points])
         for entry in group.entries
         if (points := entry.course(name))
     ]
@@ -139,11 +139,6 @@ def _over_time(
     ]
 
 
-def _scaled(value: Spread, scale: float) -> Spread:
-    std = None if value.std is None else value.std * scale
-    return Spread(value.mean * scale, std, value.n)
-
-
 def _fractions(title: str, entries: Sequence[Entry]) -> dict[str, Any]:
     """Accuracy against fraction, with full training as a level."""
     methods = [entry for entry in entries if not entry.summary.reference]
@@ -153,14 +148,14 @@ def _fractions(title: str, entries: Sequence[Entry]) -> dict[str, Any]:
     lines: dict[str, Line] = {}
     for entry in methods:
         points = [
-            (other.summary.fraction * PERCENT, _scaled(other.summary.final_accuracy, PERCENT))
+            (other.summary.fraction * PERCENT, other.summary.final_accuracy.scaled(PERCENT))
             for other in methods
             if other.style.name == entry.style.name
         ]
         lines.setdefault(entry.style.name, Line(entry.style, points))
     for entry in entries:
         if entry.summary.reference:
-            level = _scaled(entry.summary.final_accuracy, PERCENT)
+            level = entry.summary.final_accuracy.scaled(PERCENT)
             ends = (fractions[0] * PERCENT, fractions[-1] * PERCENT)
             lines[entry.style.name] = Line(entry.style, [(end, level) for end in ends])
     ticks = [fraction * PERCENT for fraction in fractions]

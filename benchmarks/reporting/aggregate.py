@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from benchmarks.reporting.results import Run
+from benchmarks.reporting.results import Passes, Run, Seconds
 from clcore.errors import ArgumentError
 
 REFERENCES = ("naive", "joint")
@@ -41,6 +42,15 @@ class Spread:
         std = statistics.stdev(numbers) if len(numbers) > 1 else None
         return cls(math.fsum(numbers) / len(numbers), std, len(numbers))
 
+    def scaled(self, factor: float) -> Spread:
+        """The spread of the values times a positive factor, for example 100 for percent."""
+        return Spread(self.mean * factor, None if self.std is None else self.std * factor, self.n)
+
+    @property
+    def error(self) -> float | None:
+        """Standard error of the mean; None for a single value."""
+        return None if self.std is None else self.std / math.sqrt(self.n)
+
     def text(self, *, scale: float = 1.0, digits: int = 1) -> str:
         """`mean ± std` in print, or the mean alone where there is one value.
 
@@ -54,8 +64,119 @@ class Spread:
         return mean if self.std is None else f"{mean} ± {self.std * scale:.{digits}f}"
 
 
+class Measured(Protocol):
+    """What the runs of all kinds of suites have."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        ...
+
+    @property
+    def seconds(self) -> Seconds:
+        """What it took."""
+        ...
+
+    @property
+    def passes(self) -> Passes:
+        """Passes of training."""
+        ...
+
+    @property
+    def selection_passes(self) -> Passes:
+        """Passes of selection."""
+        ...
+
+
+R = TypeVar("R", bound=Measured)
+K = TypeVar("K", bound=Hashable)
+
+
+class OverSeeds(Generic[R]):
+    """What can be said of all seeds of one method, whatever the kind of the suite.
+
+    Attributes:
+        seeds: The seeds, ascending.
+        runs: The runs, in the order of `seeds`.
+    """
+
+    seeds: tuple[int, ...]
+    runs: tuple[R, ...]
+
+    def spread(self, value: Callable[[R], float]) -> Spread:
+        """Mean and deviation of one number of a run, over the seeds."""
+        return Spread.of(value(run) for run in self.runs)
+
+    def spread_of_some(self, value: Callable[[R], float | None]) -> Spread | None:
+        """The same over the seeds that have the number; None where none has."""
+        values = [number for run in self.runs if (number := value(run)) is not None]
+        return Spread.of(values) if values else None
+
+    @property
+    def seconds_train(self) -> Spread:
+        """Seconds of training, selection excluded."""
+        return self.spread(lambda run: run.seconds.train)
+
+    @property
+    def seconds_select(self) -> Spread:
+        """Seconds of selection."""
+        return self.spread(lambda run: run.seconds.select)
+
+    @property
+    def seconds(self) -> Spread:
+        """Seconds of training and selection."""
+        return self.spread(lambda run: run.seconds.train + run.seconds.select)
+
+    @property
+    def passes(self) -> Spread:
+        """Forward plus backward passes of training and selection, in samples."""
+        return self.spread(
+            lambda run: (
+                run.passes.forward
+                + run.passes.backward
+                + run.selection_passes.forward
+                + run.selection_passes.backward
+            )
+        )
+
+    @property
+    def selection_passes(self) -> Spread:
+        """Forward plus backward passes of selection alone, in samples."""
+        return self.spread(lambda run: run.selection_passes.forward + run.selection_passes.backward)
+
+
+def by_seed(
+    runs: Iterable[R], key: Callable[[R], K], name: Callable[[R], str]
+) -> dict[K, tuple[tuple[int, ...], tuple[R, ...]]]:
+    """Gather runs that differ in their seeds only.
+
+    Args:
+        runs: Runs of one suite, in any order.
+        key: What runs that belong together have in common.
+        name: What to call them, for the error message.
+
+    Returns:
+        For each key the seeds, ascending, and their runs.
+
+    Raises:
+        ArgumentError: Two runs have the same key and seed.
+    """
+    groups: dict[K, dict[int, R]] = {}
+    for run in runs:
+        seeds = groups.setdefault(key(run), {})
+        if run.seed in seeds:
+            raise ArgumentError(
+                f"runs: {name(run)} and seed {run.seed} is there twice; each may occur once"
+            )
+        seeds[run.seed] = run
+    return {
+        place: (tuple(sorted(seeds)), tuple(seeds[seed] for seed in sorted(seeds)))
+        for place, seeds in groups.items()
+    }
+
+
 @dataclass(frozen=True)
-class Summary:
+class Summary(OverSeeds[Run]):
     """All seeds of one method with one memory size.
 
     Args:
@@ -74,10 +195,6 @@ class Summary:
     def reference(self) -> bool:
         """Whether this is naive or joint training: a reference point, not a competitor."""
         return self.method in REFERENCES
-
-    def spread(self, value: Callable[[Run], float]) -> Spread:
-        """Mean and deviation of one number of a run, over the seeds."""
-        return Spread.of(value(run) for run in self.runs)
 
     @property
     def final_accuracy(self) -> Spread:
@@ -109,33 +226,6 @@ class Summary:
     def learning_accuracy(self) -> Spread:
         """Accuracy on each experience just after it was learned."""
         return self.spread(lambda run: run.learning_accuracy)
-
-    @property
-    def seconds_train(self) -> Spread:
-        """Seconds spent on training."""
-        return self.spread(lambda run: run.seconds.train)
-
-    @property
-    def seconds_select(self) -> Spread:
-        """Seconds spent on choosing what to keep."""
-        return self.spread(lambda run: run.seconds.select)
-
-    @property
-    def passes(self) -> Spread:
-        """Forward plus backward passes of training and selection, in samples."""
-        return self.spread(
-            lambda run: (
-                run.passes.forward
-                + run.passes.backward
-                + run.selection_passes.forward
-                + run.selection_passes.backward
-            )
-        )
-
-    @property
-    def selection_passes(self) -> Spread:
-        """Forward plus backward passes of selection alone, in samples."""
-        return self.spread(lambda run: run.selection_passes.forward + run.selection_passes.backward)
 
     @property
     def memory_bytes(self) -> Spread:
@@ -198,19 +288,12 @@ def aggregate(runs: Iterable[Run]) -> list[Summary]:
     Raises:
         ArgumentError: Two runs have the same method, memory size and seed.
     """
-    groups: dict[tuple[str, int], dict[int, Run]] = {}
-    for run in runs:
-        seeds = groups.setdefault((run.method, run.memory_size), {})
-        if run.seed in seeds:
-            raise ArgumentError(
-                f"runs: {run.method} with memory {run.memory_size} and seed {run.seed} is there "
-                "twice; each (method, memory size, seed) may occur once"
-            )
-        seeds[run.seed] = run
-    summaries = [
-        Summary(method, size, tuple(sorted(seeds)), tuple(seeds[seed] for seed in sorted(seeds)))
-        for (method, size), seeds in groups.items()
-    ]
+    found = by_seed(
+        runs,
+        key=lambda run: (run.method, run.memory_size),
+        name=lambda run: f"{run.method} with memory {run.memory_size}",
+    )
+    summaries = [Summary(*key, *own) for key, own in found.items()]
     return sorted(
         summaries,
         key=lambda summary: (

@@ -4,15 +4,13 @@ import re
 import shutil
 
 import pytest
-from markupsafe import Markup
 
 from benchmarks.offline import Weights
 from benchmarks.offline.aggregate import aggregate
-from benchmarks.offline.charts import Axis, Line, class_chart, line_chart, weights_chart
+from benchmarks.offline.charts import class_chart, weights_chart
 from benchmarks.offline.kind import Offline
 from benchmarks.offline.table import COLUMNS, console_table, markdown_table, rows
 from benchmarks.reporting import Results, Spread, read_any_results, write_results
-from benchmarks.reporting.charts import Style
 from benchmarks.reporting.gather import open_sources
 from benchmarks.reporting.html import compare, write_report
 from clcore.errors import ArgumentError
@@ -104,31 +102,6 @@ def test_columns_for_wandb(finished):
     assert all(len(line) == len(columns) for line in data)
     craig = next(line for line in data if line[1:3] == ["craig", 0.2])
     assert 0 < craig[columns.index("final_accuracy")] <= 1
-
-
-def test_lines_stay_in_the_chart():
-    points = [(0.1, Spread(0.5, 0.6, 3)), (10.0, Spread(0.01, 0.5, 3)), (0.0, Spread(9.0, None, 1))]
-    chart = line_chart(
-        [Line(Style("one", 0), points)],
-        Axis("seconds", " s", logarithmic=True),
-        Axis("loss", logarithmic=True),
-        width=400,
-        height=300,
-        label_ends=True,
-    )
-    assert isinstance(chart, Markup)
-    numbers = re.findall(r'points="([^"]*)"', chart)
-    for pair in " ".join(numbers).split():
-        x, y = map(float, pair.split(","))
-        assert 0 <= x <= 400
-        assert 0 <= y <= 300
-
-
-def test_nothing_to_draw():
-    line = Line(Style("one", 0), [(0.0, Spread(1.0, None, 1))])
-    axis = Axis("seconds", logarithmic=True)
-    drawn = line_chart([line], axis, Axis("loss"), width=400, height=300, label_ends=False)
-    assert drawn == ""
 
 
 def test_weights_and_classes_are_drawn():
