@@ -1,4 +1,4 @@
-"""Batch and data selection for generative models: GANs, VAEs, diffusion."""
+"""Selection for generative models, and their training: GANs, VAEs, diffusion."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ from strategies.generative.extractors import (
     inception,
     one_head,
 )
+from strategies.generative.gan_losses import GANLoss, Penalty
+from strategies.generative.gan_trainer import GANTrainer
 from strategies.generative.importance import importance_latents, latent_importance
 from strategies.generative.instance_selection import select_instances
 from strategies.generative.latents import select_latents
@@ -29,6 +31,7 @@ from strategies.generative.precision_recall import PrecisionRecall, precision_re
 from strategies.generative.projection import random_projection
 from strategies.generative.pseudo_coreset import PseudoCoreset, ResidualMatching
 from strategies.generative.top_k import TopKSchedule, top_k_fakes
+from strategies.generative.training_loop import LossDivergedError
 
 if TYPE_CHECKING:
     from strategies.generative.latent_flow import LatentFlow as LatentFlow
@@ -37,10 +40,14 @@ __all__ = [
     "ClassWeights",
     "CoresetBatchSampler",
     "Embeddings",
+    "GANLoss",
+    "GANTrainer",
     "ImageFeatures",
     "LatentFlow",
+    "LossDivergedError",
     "ModeCounts",
     "Moments",
+    "Penalty",
     "PrecisionRecall",
     "Pruned",
     "PseudoCoreset",

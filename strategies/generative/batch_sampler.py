@@ -36,8 +36,7 @@ from clcore.errors import ArgumentError
 from clcore.selector import Selector
 from strategies.generative.embeddings import Embeddings, vectors_for
 from strategies.generative.picking import batch_selector, pick, pool_size
-
-_GOLDEN = 0x9E3779B97F4A7C15
+from strategies.generative.seeds import mixed_seed
 
 
 class CoresetBatchSampler(Sampler[list[int]]):
@@ -85,6 +84,7 @@ class CoresetBatchSampler(Sampler[list[int]]):
         seed: int = 0,
     ) -> None:
         vectors = vectors_for(data, embeddings)
+        self._embeddings = embeddings if isinstance(embeddings, Embeddings) else None
         self._vectors = vectors.reshape(len(vectors), -1)
         self.batch_size = whole_number("batch_size", batch_size, least=1)
         self.drop_last = True
@@ -133,7 +133,7 @@ class CoresetBatchSampler(Sampler[list[int]]):
         rows = self.pool(number)
         on_device = rows.to(self._vectors.device)
         labels = None if self._labels is None else self._labels[on_device]
-        seed = _mixed(self.seed, 2 * number + 1)
+        seed = mixed_seed(self.seed, 2 * number + 1)
         picks = pick(self._vectors[on_device], self.batch_size, self._method, seed, labels=labels)
         chosen: list[int] = rows[picks.cpu()].tolist()
         return chosen
@@ -143,9 +143,34 @@ class CoresetBatchSampler(Sampler[list[int]]):
         number = whole_number("number", number)
         turn, place = divmod(number, self._pools)
         if self._order is None or self._order[0] != turn:
-            generator = torch.Generator().manual_seed(_mixed(self.seed, 2 * turn))
+            generator = torch.Generator().manual_seed(mixed_seed(self.seed, 2 * turn))
             self._order = turn, torch.randperm(len(self._vectors), generator=generator)
         return self._order[1][place * self.pool_size : (place + 1) * self.pool_size]
+
+    def require(self, data: Any) -> None:
+        """Refuse a data set that the batches are not of.
+
+        Of plain vectors the number is compared, of `Embeddings` the checksum of their data too.
+
+        Args:
+            data: The data set that the rows shall be read from.
+
+        Raises:
+            ArgumentError: If it is another one.
+        """
+        vectors_for(data, self._vectors if self._embeddings is None else self._embeddings)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides on the batches, as plain numbers and text."""
+        return {
+            "rows": len(self._vectors),
+            "vectors": self._checksum,
+            "batch_size": self.batch_size,
+            "pool_size": self.pool_size,
+            "batches": self._batches,
+            "selector": repr(self._method),
+            "seed": self.seed,
+        }
 
     def set_epoch(self, epoch: int) -> None:
         """Say which epoch comes next, as loops over `DistributedSampler` do."""
@@ -161,7 +186,7 @@ class CoresetBatchSampler(Sampler[list[int]]):
         place = self._place if taken is None else whole_number("taken", taken)
         if place > self._batches:
             raise ArgumentError(f"taken must be at most {self._batches}, not {taken}")
-        return {"epoch": self.epoch, "place": place, **self._settings()}
+        return {"epoch": self.epoch, "place": place, **self.settings()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` returned: the next epoch iterated is the rest of that one.
@@ -169,7 +194,7 @@ class CoresetBatchSampler(Sampler[list[int]]):
         Raises:
             ArgumentError: If the state is of a sampler with other settings.
         """
-        for name, own in self._settings().items():
+        for name, own in self.settings().items():
             if state.get(name) != own:
                 raise ArgumentError(
                     f"the state is of a sampler with {name} = {state.get(name)!r} where this one "
@@ -182,22 +207,3 @@ class CoresetBatchSampler(Sampler[list[int]]):
     def _checksum(self) -> int:
         flat = self._vectors.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         return zlib.crc32(flat.numpy().data)
-
-    def _settings(self) -> dict[str, Any]:
-        return {
-            "rows": len(self._vectors),
-            "vectors": self._checksum,
-            "batch_size": self.batch_size,
-            "pool_size": self.pool_size,
-            "batches": self._batches,
-            "selector": repr(self._method),
-            "seed": self.seed,
-        }
-
-
-def _mixed(seed: int, number: int) -> int:
-    """Make one seed of two numbers, so that near ones give unrelated streams (splitmix64)."""
-    mixed = (seed * _GOLDEN + (number + 1) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
-    return (mixed ^ (mixed >> 31)) >> 1
