@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -12,6 +14,9 @@ from pydantic import Field, model_validator
 from benchmarks.reporting.results import BaseResults, Count, Passes, Record, Seconds
 
 Amount = Annotated[float, Field(ge=0.0)]
+
+PLAIN = "plain"
+"""The method that the others are held against: random latents, random batches of all data."""
 
 
 class Course(Record):
@@ -41,6 +46,14 @@ class Course(Record):
             lists.append(self.cpu_seconds)
         if not self.measures or any(len(values) != len(self.steps) for values in lists):
             raise ValueError("course: its lists differ in length, or nothing was measured")
+        # Clocks and steps are what the course is read by, between its points too.
+        clocks: list[Sequence[float]] = [self.seconds, self.selection_seconds]
+        if self.cpu_seconds is not None:
+            clocks.append(self.cpu_seconds)
+        if any(later <= now for now, later in itertools.pairwise(self.steps)):
+            raise ValueError("course: steps must ascend")
+        if any(later < now for clock in clocks for now, later in itertools.pairwise(clock)):
+            raise ValueError("course: seconds must not fall")
         return self
 
 
@@ -90,7 +103,11 @@ class GenerativeRun(Record):
     @property
     def final(self) -> float:
         """The headline measure at the end."""
-        return self.course.measures[self.headline.name][-1]
+        return self.last(self.headline.name)
+
+    def last(self, measure: str) -> float:
+        """A measure at the end."""
+        return self.course.measures[measure][-1]
 
     @property
     def cell(self) -> str:
