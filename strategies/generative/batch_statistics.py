@@ -33,6 +33,7 @@ class ModeCounts:
         dispersion: Standard deviation of `counts` over their mean (dividing by m): 0 is even.
         good_share: Share of good samples: within the radius of their mode.
         mean_distance: Mean distance of all samples to their mode.
+        good_counts: int64 `[m]`: good samples of each mode.
     """
 
     counts: Tensor
@@ -40,6 +41,7 @@ class ModeCounts:
     dispersion: float
     good_share: float
     mean_distance: float
+    good_counts: Tensor
 
 
 def mode_counts(samples: Tensor, modes: Tensor, radius: float) -> ModeCounts:
@@ -75,6 +77,7 @@ def mode_counts(samples: Tensor, modes: Tensor, radius: float) -> ModeCounts:
         count_dispersion(counts),
         float(good.double().mean()),
         float(far.mean()),
+        torch.bincount(place[good], minlength=len(modes)),
     )
 
 
