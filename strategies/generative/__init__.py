@@ -32,6 +32,8 @@ from strategies.generative.projection import random_projection
 from strategies.generative.pseudo_coreset import PseudoCoreset, ResidualMatching
 from strategies.generative.top_k import TopKSchedule, top_k_fakes
 from strategies.generative.training_loop import LossDivergedError
+from strategies.generative.vae_objective import ExemplarEncoder
+from strategies.generative.vae_trainer import VAETrainer
 
 if TYPE_CHECKING:
     from strategies.generative.latent_flow import LatentFlow as LatentFlow
@@ -40,6 +42,7 @@ __all__ = [
     "ClassWeights",
     "CoresetBatchSampler",
     "Embeddings",
+    "ExemplarEncoder",
     "GANLoss",
     "GANTrainer",
     "ImageFeatures",
@@ -53,6 +56,7 @@ __all__ = [
     "PseudoCoreset",
     "ResidualMatching",
     "TopKSchedule",
+    "VAETrainer",
     "checksum_of",
     "count_dispersion",
     "discriminator_features",

@@ -105,7 +105,7 @@ class PseudoCoreset(nn.Module):
     @torch.no_grad()
     def sample(self, count: int, encode: Encode, generator: torch.Generator) -> Tensor:
         """Draw latents from the prior: `[count, d]`; the generator is one on the CPU."""
-        mean, log_variance = _encoded(self.points, encode)
+        mean, log_variance = encoded(self.points, encode)
         probabilities = self.relative.detach().cpu().double()
         which = torch.multinomial(probabilities, count, replacement=True, generator=generator)
         noise = torch.randn(count, mean.shape[1], generator=generator).to(mean)
@@ -223,7 +223,7 @@ def log_density(z: Tensor, samples: Tensor, encode: Encode) -> Tensor:
     Raises:
         ArgumentError: If the encoder doesn't return means and log-variances.
     """
-    return _gaussian(z, *_encoded(samples, encode))
+    return _gaussian(z, *encoded(samples, encode))
 
 
 def log_likelihood(samples: Tensor, decoded: Any, likelihood: Likelihood) -> Tensor:
@@ -300,7 +300,8 @@ def _gaussian(values: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (squared + constant)
 
 
-def _encoded(samples: Tensor, encode: Encode) -> tuple[Tensor, Tensor]:
+def encoded(samples: Tensor, encode: Encode) -> tuple[Tensor, Tensor]:
+    """Return means `[m, d]` and log-variances of samples `[m, ...]`, and refuse anything else."""
     found = encode(samples)
     if not isinstance(found, tuple | list) or len(found) != 2:
         raise ArgumentError(
