@@ -65,14 +65,21 @@ class Group:
     """Everything that may be compared over time: a suite and a batch size.
 
     Args:
+        batch_size: Rows in a step.
         title: Heading; empty where there is one group only.
         methods: The methods, the best first.
         references: Plain training with that batch size, and with twice as much.
     """
 
+    batch_size: int
     title: str
     methods: list[Entry]
     references: list[Entry]
+
+    @property
+    def own_references(self) -> list[Entry]:
+        """Plain training with the group's own batch size."""
+        return [one for one in self.references if one.summary.batch_size == self.batch_size]
 
     @property
     def entries(self) -> list[Entry]:
@@ -129,7 +136,7 @@ def gather(sources: Sequence[Source[GenerativeResults]]) -> Gathered:
         methods.sort(key=lambda entry: _worst_last(entry.summary))
         words = [suite] if len(suites) > 1 else []
         title = ", ".join([*words, f"batch {size}"]) if len(sizes) > 1 else ""
-        groups.append(Group(title, methods, references))
+        groups.append(Group(size, title, methods, references))
     return Gathered(list(sources), groups)
 
 

@@ -17,15 +17,9 @@ from benchmarks.offline.words import beside_published, headline, tiles
 from benchmarks.reporting.charts import legend
 from benchmarks.reporting.gather import Source
 from benchmarks.reporting.html import fill
-from benchmarks.reporting.line_chart import Axis, Line, line_chart
+from benchmarks.reporting.line_chart import Axis, Line, line_charts
 from benchmarks.reporting.svg import Scale, nice_ticks
 from benchmarks.reporting.table import NOTHING
-
-MOST_END_LABELS = 14
-"""With more lines than this, names at the lines' ends would be a wall of text."""
-
-SIZES = ((940, 440, True), (350, 300, False))
-"""Width, height and whether names stand at the lines' ends: for a desk and for a phone."""
 
 PERCENT = 100.0
 
@@ -132,11 +126,7 @@ def _over_time(
     above = all(value.mean > 0 for line in lines for _, value in line.points)
     x = Axis("seconds of training and selection", " s", logarithmic=True)
     y = Axis(title, " %" if scale == PERCENT else "", logarithmic=logarithmic and above)
-    few = len(lines) <= MOST_END_LABELS
-    return [
-        line_chart(lines, x, y, width=width, height=height, label_ends=ends and few)
-        for width, height, ends in SIZES
-    ]
+    return line_charts(lines, x, y)
 
 
 def _fractions(title: str, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -161,16 +151,11 @@ def _fractions(title: str, entries: Sequence[Entry]) -> dict[str, Any]:
     ticks = [fraction * PERCENT for fraction in fractions]
     x = Axis("share of the rows", " %", logarithmic=True, ticks=ticks)
     y = Axis("final accuracy", " %")
-    few = len(lines) <= MOST_END_LABELS
     return {
         "title": title,
-        "charts": [
-            line_chart(list(lines.values()), x, y, width=width, height=height,
-                       label_ends=ends and few)
-            for width, height, ends in SIZES
-        ],
+        "charts": line_charts(list(lines.values()), x, y),
         "legend": legend([line.style for line in lines.values()]),
-    }  # fmt: skip
+    }
 
 
 def dot_rows(

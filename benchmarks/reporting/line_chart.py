@@ -23,6 +23,12 @@ from benchmarks.reporting.svg import (
     place_labels,
 )
 
+SIZES = ((940, 440, True), (350, 300, False))
+"""Width, height and whether names stand at the lines' ends: for a desk and for a phone."""
+
+MOST_END_LABELS = 14
+"""With more lines than this, names at the lines' ends would be a wall of text."""
+
 MOST_MARKS = 40
 """A line of more points is drawn without marks: they would touch."""
 
@@ -55,6 +61,21 @@ class Axis:
     unit: str = ""
     logarithmic: bool = False
     ticks: Sequence[float] | None = None
+
+
+def line_charts(lines: Sequence[Line], x: Axis, y: Axis) -> list[Markup]:
+    """The same chart for a desk and for a phone.
+
+    Args:
+        lines: See `line_chart`.
+        x: Horizontal axis.
+        y: Vertical axis.
+    """
+    few = len(lines) <= MOST_END_LABELS
+    return [
+        line_chart(lines, x, y, width=width, height=height, label_ends=ends and few)
+        for width, height, ends in SIZES
+    ]
 
 
 def line_chart(
