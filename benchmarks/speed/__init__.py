@@ -8,6 +8,7 @@ machine whose speed drifts slows both alike. Or it runs and shows everything its
 from __future__ import annotations
 
 import importlib
+import inspect
 import json
 import pkgutil
 import warnings
@@ -23,11 +24,19 @@ if TYPE_CHECKING:
 
     from benchmarks.speed.comparison import Comparison
 
+_HELPERS = {
+    *("comparison", "repeats", "figures", "parts", "workloads", "training"),
+    *("contestants", "side_by_side", "coreset", "streaming", "batches"),
+}
+"""Modules of this package that are no groups."""
+
+_FLAGS = {"assignments": "set"}
+"""Options whose name on the command line differs."""
+
 
 def groups() -> list[str]:
     """Names of the groups: the modules of this package that define `measure` or `report`."""
-    helpers = {"comparison", "workloads", "training", "contestants", "side_by_side"}
-    found = {m.name for m in pkgutil.iter_modules(__path__)} - helpers
+    found = {m.name for m in pkgutil.iter_modules(__path__)} - _HELPERS
     return sorted(name.replace("_", "-") for name in found)
 
 
@@ -58,11 +67,12 @@ def run(
     if group not in groups():
         raise UnknownNameError("speed group", group, groups())
     module = importlib.import_module(f"benchmarks.speed.{group.replace('-', '_')}")
-    if hasattr(module, "report"):
+    known = inspect.signature(module.report).parameters if hasattr(module, "report") else {}
+    for option in sorted(options.keys() - known):
+        raise ArgumentError(f"the group {group!r} has no option {_FLAGS.get(option, option)!r}")
+    if known:
         status: int = module.report(out, quick=quick, show=show, **options)
         return status
-    if options:
-        raise ArgumentError(f"the group {group!r} has no option {min(options)!r}")
     results: list[Comparison] = []
     with _without_warnings():
         for comparison in module.measure(quick=quick):

@@ -1,0 +1,1 @@
+"""What the group `generative` measures: batches that are chosen, and what choosing them costs."""

@@ -1,0 +1,1 @@
+"""What the group `coreset-training` measures, one part a file."""
