@@ -10,7 +10,6 @@ from typing import Protocol
 from benchmarks.environment import differences
 from benchmarks.reporting.html import write_report
 from benchmarks.reporting.results import BaseResults, Record, write_text_atomically
-from benchmarks.running.data import require_data
 from benchmarks.running.execute import WandB, execute, needs_wandb
 from benchmarks.running.failures import RunError, disk_errors
 from benchmarks.running.folder import RunFolder, surroundings
@@ -93,7 +92,7 @@ def run(
     listener = Silent() if listener is None else listener
     folder.kind.check(folder.suite)
     # Missing data is said once, here, and not by every worker.
-    require_data(folder.suite.dataset)
+    folder.kind.require(folder.suite)
     _compare_environment(folder)
     tasks = [
         CellTask(folder.suite, cell, folder.cell_folder(cell), folder.settings, folder.environment)

@@ -93,7 +93,7 @@ class Progress:
         estimate = "" if left is None or self.console.is_terminal else f", {left}"
         self._say(
             f"{self._before + self._finished}/{self._cells} {cell.name}: "
-            f"{run.final_accuracy:.1%} in {seconds:.1f} s{estimate}"
+            f"{_outcome(run)} in {seconds:.1f} s{estimate}"
         )
         self._show()
 
@@ -139,3 +139,12 @@ class Progress:
             description=running or "cells",
             left=self.left() or "estimating",
         )
+
+
+def _outcome(run: Any) -> str:
+    """What came out of a cell, in a few words."""
+    measure = getattr(run, "headline", None)
+    if measure is None:
+        return f"{run.final_accuracy:.1%}"
+    value = f"{run.final:.1%}" if measure.percent else f"{run.final:.4g}"
+    return f"{measure.title} {value}"

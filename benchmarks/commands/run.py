@@ -36,6 +36,9 @@ def run(
     optimizers: Annotated[
         str | None, typer.Option(help="Optimisers of an offline suite, for example sgd,saga.")
     ] = None,
+    batch_sizes: Annotated[
+        str | None, typer.Option(help="Batch sizes of a generative suite, for example 64,128.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run.  [default: runs/SUITE, or SUITE-2, ...]"),
@@ -77,6 +80,7 @@ def run(
                 ("memory_sizes", _numbers("--memory", memory)),
                 ("fractions", _fractions(fractions)),
                 ("optimizers", _names(optimizers)),
+                ("batch_sizes", _numbers("--batch-sizes", batch_sizes)),
             )
             if values is not None
         }
@@ -116,7 +120,7 @@ def _folder(
     kind = kind_of(suite.kind)
     for chosen in choice:
         if chosen not in kind.choice:
-            option = {"memory_sizes": "memory"}.get(chosen, chosen)
+            option = {"memory_sizes": "memory"}.get(chosen, chosen).replace("_", "-")
             raise ArgumentError(
                 f"--{option}: {suite.name} is an {kind.name} suite, which has no {option}; it has "
                 f"{', '.join(kind.choice.values())}".replace("an continual", "a continual")

@@ -124,7 +124,7 @@ def results_schema(kind: str = "continual") -> dict[str, Any]:
     """JSON schema of `results.json`.
 
     Args:
-        kind: Family of the suite: `"continual"` or `"offline"`.
+        kind: Family of the suite: `"continual"`, `"offline"` or `"generative"`.
 
     Returns:
         The schema as plain dictionaries, ready for `json.dumps`.
@@ -140,6 +140,10 @@ def _class_of(kind: object, where: str) -> type[BaseResults]:
         from benchmarks.offline.record import OfflineResults
 
         return OfflineResults
+    if kind == "generative":
+        from benchmarks.generative.record import GenerativeResults
+
+        return GenerativeResults
     raise FormatError(f"{where}: {kind!r} is no kind of suite that this version knows")
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from benchmarks.environment import describe
 from benchmarks.reporting.results import BaseResults, Record, write_results, write_text_atomically
-from benchmarks.running.data import require_data
 from benchmarks.running.failures import disk_errors
 from benchmarks.running.kind import Kind, kind_of
 from benchmarks.running.plan import AnyCell, united
@@ -152,7 +151,7 @@ def create(path: Path, suite: AnySuite, *, overwrite: bool = False) -> RunFolder
     kind = kind_of(suite.kind)
     cells = list(kind.cells_of(suite))
     kind.check(suite)
-    require_data(suite.dataset)
+    kind.require(suite)
     if path.exists() and not path.is_dir():
         raise ArgumentError(f"--out: {path} is a file; a folder is needed")
     if path.is_dir() and any(path.iterdir()):

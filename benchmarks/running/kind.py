@@ -2,7 +2,7 @@
 
 Folders, locks, workers, event logs, resuming and the command line are the same for all kinds and
 ask a `Kind` for the rest. `continual` is in `benchmarks.running.continual`, `offline` in
-`benchmarks.offline.kind`.
+`benchmarks.offline.kind`, `generative` in `benchmarks.generative.kind`.
 """
 
 from __future__ import annotations
@@ -73,6 +73,16 @@ class Kind(ABC, Generic[S, C, R, T]):
             ClcoreError: Says why.
         """
 
+    def require(self, suite: S) -> None:
+        """Load the data of a suite, so that what is missing is said before anything runs.
+
+        Raises:
+            ClcoreError: There is no such data set, or it is not in the cache.
+        """
+        from benchmarks.running.data import require_data
+
+        require_data(suite.dataset)
+
     @abstractmethod
     def run_cell(
         self,
@@ -117,7 +127,7 @@ class Kind(ABC, Generic[S, C, R, T]):
         """Columns and rows of the table across all methods on wandb."""
 
 
-NAMES = ("continual", "offline")
+NAMES = ("continual", "offline", "generative")
 """The kinds that there are."""
 
 
@@ -138,4 +148,8 @@ def kind_of(name: str) -> Kind[Any, Any, Any, Any]:
         from benchmarks.offline.kind import Offline
 
         return Offline()
+    if name == "generative":
+        from benchmarks.generative.kind import Generative
+
+        return Generative()
     raise UnknownNameError("kind of suite", name, NAMES)

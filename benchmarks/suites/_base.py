@@ -75,7 +75,7 @@ def check_choice(suite: AnySuite, names: Iterable[str]) -> None:
 
 
 class AnySuite:
-    """What all kinds of suites are: `Suite` (continual learning) and `OfflineSuite`.
+    """What all kinds of suites are: `Suite`, `OfflineSuite` and `GenerativeSuite`.
 
     Every one is a frozen dataclass with `name`, `version`, `title`, `dataset`, `methods`, `seeds`,
     `threads`, `kind`, `published` and `sources`; `benchmarks.running.kind` says what its kind does
