@@ -14,6 +14,7 @@ from strategies.generative.batch_statistics import (
 from strategies.generative.checksum import checksum_of
 from strategies.generative.class_weights import ClassWeights
 from strategies.generative.cluster_pruning import Pruned, prune_by_cluster, pruning_table
+from strategies.generative.diffusion_trainer import DiffusionTrainer
 from strategies.generative.embeddings import Embeddings
 from strategies.generative.extractors import (
     ImageFeatures,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ClassWeights",
     "CoresetBatchSampler",
+    "DiffusionTrainer",
     "Embeddings",
     "ExemplarEncoder",
     "GANLoss",
