@@ -13,7 +13,7 @@ import torch
 from benchmarks.generative.choosing import choose
 from benchmarks.generative.course import Course
 from benchmarks.generative.data import build_data
-from benchmarks.generative.learners import make_learner
+from benchmarks.generative.learner import make_learner
 from benchmarks.generative.measures import RADIUS, make_meter
 from benchmarks.generative.method import find
 from benchmarks.generative.pictures import LAST, draw_images, draw_modes, picture_name
