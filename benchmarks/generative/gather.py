@@ -134,8 +134,8 @@ def gather(sources: Sequence[Source[GenerativeResults]]) -> Gathered:
                     style = Style(f"{summary.method}{label}", names.index(summary.method), number)
                     methods.append(Entry(source, summary, style))
         methods.sort(key=lambda entry: _worst_last(entry.summary))
-        words = [suite] if len(suites) > 1 else []
-        title = ", ".join([*words, f"batch {size}"]) if len(sizes) > 1 else ""
+        title = f"{suite}, batch {size}" if len(suites) > 1 else f"Batch {size}"
+        title = title if len(sizes) > 1 else ""
         groups.append(Group(size, title, methods, references))
     return Gathered(list(sources), groups)
 

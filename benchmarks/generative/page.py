@@ -65,10 +65,10 @@ def render(sources: Sequence[Source[GenerativeResults]]) -> str:
 
 def _comparisons(source: Source[GenerativeResults], several: bool) -> list[dict[str, Any]]:
     """Tables and sentences of a run's comparisons."""
-    label = f"{source.label}: " if several else ""
+    start = f"{source.label}: batch" if several else "Batch"
     return [
         {
-            "title": f"{label}batch {one.batch_size}, {title_of(one.steps.measure)}",
+            "title": f"{start} {one.batch_size}, {title_of(one.steps.measure)}",
             "columns": table.comparison_columns(one),
             "lines": table.comparison_rows(one),
             "verdicts": verdicts(one),

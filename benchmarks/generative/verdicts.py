@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from benchmarks.generative.comparison import Comparison, Contest, name_of, verdict
+from benchmarks.generative.comparison import Comparison, Contest, Verdict, name_of, verdict
 from benchmarks.generative.printing import digits_of, error_text
 from benchmarks.generative.record import PLAIN
 from benchmarks.reporting.words import duration
 
-LEVEL = "no difference beyond one standard error"
+WORDS: dict[Verdict, str] = {
+    "ahead": "ahead",
+    "behind": "behind",
+    "level": "no difference beyond one standard error",
+    "open": "not to be told, for fewer than two seeds got there",
+}
+"""What is said of the methods that are ahead, and so on, in this order."""
 
 
 def verdicts(comparison: Comparison) -> list[str]:
@@ -45,33 +51,33 @@ def _verdict(contest: Contest, number: int, reference: int) -> str | None:
     """The sentence on one reference; None where nothing stands beside it."""
     digits = digits_of([standing.value for standing in contest.standings], contest.measure)
     unit = " points" if contest.measure.percent else ""
-    sorted_out: dict[str, list[str]] = {"ahead": [], "level": [], "behind": [], "open": []}
+    names: dict[Verdict, list[str]] = {}
     for standing in contest.standings:
-        if standing.method == PLAIN and standing.batch_size == reference:
-            continue
-        # Plain training with the smaller batch says nothing new beside the larger one.
-        if number > 0 and standing.method == PLAIN:
+        # Of plain training with the one batch and with the other one comparison says enough.
+        if standing.method == PLAIN and (number > 0 or standing.batch_size == reference):
             continue
         found = standing.leads[number]
         kind = verdict(found)
         text = name_of(standing, contest.batch_size)
         if found is not None and kind in ("ahead", "behind"):
             text += f" by {error_text(found, contest.measure, digits, sign=False)}{unit}"
-        sorted_out[kind].append(text)
-    if not any(sorted_out.values()):
+        names.setdefault(kind, []).append(
+            text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
+        )
+    if not names:
         return None
-    parts = []
-    for kind, words in (("ahead", "ahead"), ("behind", "behind"), ("level", LEVEL)):
-        if sorted_out[kind]:
-            alone = kind == "level" and not (sorted_out["ahead"] or sorted_out["behind"])
-            only = alone and not sorted_out["open"]
-            names = ", ".join(sorted_out[kind])
-            parts.append(f"{words} for any method" if only else f"{words}: {names}")
-    if sorted_out["open"]:
-        parts.append(f"not to be told, for fewer than two seeds got there: "
-                     f"{', '.join(sorted_out['open'])}")  # fmt: skip
-    text = "; ".join(parts)
+    if set(names) == {"level"}:
+        said = f"{WORDS['level']} for any method"
+    else:
+        said = "; ".join(
+            f"{words}: {', '.join(names[kind])}" for kind, words in WORDS.items() if kind in names
+        )
     return (
         f"Batch {contest.batch_size}, {place_of(contest)}, against plain with batch {reference}: "
-        f"{text}."
+        f"{said}."
     )
+
+
+def unbroken(text: str) -> str:
+    """Text in which no line break parts a number from its deviation."""
+    return text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")

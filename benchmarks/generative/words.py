@@ -10,6 +10,7 @@ from benchmarks.generative.comparison import (
     Comparison,
     Contest,
     Standing,
+    Verdict,
     compare,
     verdict,
 )
@@ -86,16 +87,16 @@ def _batch_sentence(summaries: Sequence[GenerativeSummary], comparison: Comparis
 
 def said_of(standing: Standing, contest: Contest) -> str:
     """How a method stands beside all references, for example `it is ahead of plain`."""
-    words = {
+    words: dict[Verdict, str] = {
         "ahead": "ahead of",
         "behind": "behind",
         "level": "within one standard error of",
         "open": "not comparable with",
     }
-    parts = []
+    sizes: dict[Verdict, list[str]] = {}
     for reference, found in zip(contest.references, standing.leads, strict=True):
-        name = "plain" if reference == contest.batch_size else f"plain with batch {reference}"
-        parts.append(f"{words[verdict(found)]} {name}")
+        sizes.setdefault(verdict(found), []).append(f"with batch {reference}")
+    parts = [f"{words[kind]} plain {' and '.join(own)}" for kind, own in sizes.items()]
     return f"it is {' and '.join(parts)}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -239,7 +240,8 @@ def forgetting(entries: Sequence[Entry]) -> dict[str, Any]:
 
 def number(text: str) -> Markup:
     """A cell of the table in print: a real minus sign, and the deviation set smaller."""
-    mean, sign, std = text.replace("-", "\N{MINUS SIGN}").partition(" ± ")
+    signed = re.sub(r"(?<!\w)-(?=\d)", "\N{MINUS SIGN}", text)
+    mean, sign, std = signed.partition(" ± ")
     return escape(mean) + (element("small", f" ± {std}") if sign else "")
 
 

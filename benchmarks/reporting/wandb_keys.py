@@ -28,6 +28,7 @@ AXES = {
     "avalanche/*": "iteration",
     "course/*": "seconds",
     "coreset/*": "epoch",
+    "samples/*": "iteration",
 }
 """Pattern of keys to the counter that is their horizontal axis."""
 
@@ -49,7 +50,7 @@ def run_id(start: Mapping[str, Any]) -> str:
     Args:
         start: A `start` event.
     """
-    if start.get("kind") == "offline":
+    if start.get("kind") in ("offline", "generative"):
         parts = [start["suite"], start["cell"]]
     else:
         parts = [start["suite"], start["method"], start["seed"], start["memory_size"]]
@@ -62,13 +63,14 @@ def plain(name: str) -> str:
 
 
 def tags(start: Mapping[str, Any]) -> list[str]:
-    """Suite, method, kind, seed, memory size, fraction and optimiser, as far as they are known.
+    """Suite, method, kind, seed and what else tells cells apart, as far as it is known.
 
     Args:
         start: A `start` event.
     """
     words = [start["suite"], start["method"], start.get("kind")]
     numbers = {"seed": start.get("seed"), "memory": start.get("memory_size")}
+    numbers |= {"batch": start.get("batch_size")}
     numbers |= {name: start.get(name) for name in ("fraction", "optimizer")}
     words += [f"{name} {value}" for name, value in numbers.items() if value is not None]
     return [str(word)[:64] for word in dict.fromkeys(words) if word]

@@ -18,6 +18,7 @@ from typing import Any
 
 import wandb
 
+from benchmarks.generative import wandb_keys as generative_keys
 from benchmarks.offline import wandb_keys as offline_keys
 from benchmarks.reporting import wandb_keys as keys
 from benchmarks.reporting.events import events_file, read_events
@@ -77,7 +78,7 @@ class WandBSink:
             "evaluation": self._on_evaluation,
             "memory": self._on_memory,
             "selection": lambda event: self._log(keys.selection(event)),
-            "point": lambda event: self._log(offline_keys.point(event)),
+            "point": self._on_point,
             "coreset": lambda event: self._log(
                 offline_keys.coreset(event, self._start.get("classes"))
             ),
@@ -183,6 +184,13 @@ class WandBSink:
                 payload["memory/exemplars"] = wandb.Image(read_picture(file), caption=caption)
         self._log(payload)
 
+    def _on_point(self, event: Mapping[str, Any]) -> None:
+        if self._start.get("kind") == "generative":
+            caption = f"{self._start['method']}, batch {self._start['batch_size']}"
+            self._log(generative_keys.point(event, self.cell_dir, caption))
+        else:
+            self._log(offline_keys.point(event))
+
     def matrix(self) -> list[keys.Row]:
         """Accuracies at the end of each experience so far, in rows of one length.
 
@@ -197,13 +205,16 @@ class WandBSink:
     def _on_end(self, event: Mapping[str, Any]) -> None:
         assert self.run is not None
         result = event.get("result") or {}
-        if self._start.get("kind") == "offline":
+        scalars = {name: value for name, value in result.items() if _scalar(value)}
+        kind = self._start.get("kind")
+        if kind == "offline":
             self._log(offline_keys.end(event, self.cell_dir))
+        elif kind == "generative":
+            self._log(generative_keys.end(event, self.cell_dir))
+            scalars |= generative_keys.last_values(result)
         else:
             self._log(self._last(event, result))
-        self.run.summary.update(
-            {f"result/{name}": value for name, value in result.items() if _scalar(value)}
-        )
+        self.run.summary.update({f"result/{name}": value for name, value in scalars.items()})
         self._keep_result(result)
         self._keep_files(event.get("artifacts") or {})
         self.close(event.get("exit_code", 0))
