@@ -51,4 +51,7 @@ def test_unknown_group_suggests_the_nearest():
 
 
 def test_groups_are_the_modules_that_measure():
-    assert speed.groups() == ["buffers", "engine", "gradient-buffers"]
+    assert speed.groups() == [
+        *("buffers", "coreset-training", "engine"),
+        *("generative", "gradient-buffers", "out-of-core"),
+    ]
