@@ -45,7 +45,8 @@ def guard(
     try:
         yield
     finally:
-        for restore in restorers:
+        # The last first: of modules that share parameters, the first has seen their gradients.
+        for restore in reversed(restorers):
             restore()
 
 

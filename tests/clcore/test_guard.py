@@ -101,6 +101,15 @@ def test_several_models_and_nested_guards():
     assert two.training
 
 
+def test_models_that_share_parameters_and_a_model_twice():
+    model = make_model()
+    gradients = [p.grad for p in model.parameters()]
+    with guard(model, model, nn.Sequential(model, nn.Linear(2, 2)), model[0]):
+        assert all(p.grad is None for p in model.parameters())
+        model(torch.randn(8, 4)).sum().backward()
+    assert [p.grad for p in model.parameters()] == gradients
+
+
 def test_torch_alone_leaves_the_other_generators_alone():
     random.seed(3)
     np.random.seed(3)  # noqa: NPY002
