@@ -9,6 +9,11 @@ from benchmarks.generative import table
 from benchmarks.generative.aggregate import measures_of
 from benchmarks.generative.charts import measure_charts
 from benchmarks.generative.comparison import compare
+from benchmarks.generative.comparison_table import (
+    COMPARISON_NOTE,
+    comparison_columns,
+    comparison_rows,
+)
 from benchmarks.generative.gather import (
     Entry,
     Gathered,
@@ -53,7 +58,7 @@ def render(sources: Sequence[Source[GenerativeResults]]) -> str:
         ),
         table_note=" ".join(dict.fromkeys(table.note(source.results) for source in sources)),
         comparisons=[one for source in sources for one in _comparisons(source, len(sources) > 1)],
-        comparison_note=table.COMPARISON_NOTE,
+        comparison_note=COMPARISON_NOTE,
         published=[line for source in sources for line in beside_published(source)],
         measures=[_measure(gathered, measure) for measure in measures],
         samples=_samples(gathered),
@@ -69,8 +74,8 @@ def _comparisons(source: Source[GenerativeResults], several: bool) -> list[dict[
     return [
         {
             "title": f"{start} {one.batch_size}, {title_of(one.steps.measure)}",
-            "columns": table.comparison_columns(one),
-            "lines": table.comparison_rows(one),
+            "columns": comparison_columns(one),
+            "lines": comparison_rows(one),
             "verdicts": verdicts(one),
         }
         for one in compare(source.results.runs)

@@ -13,10 +13,15 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from benchmarks.generative.aggregate import GenerativeSummary, aggregate, measures_of, order
-from benchmarks.generative.comparison import TOLERANCE, Comparison, Contest, compare, name_of
-from benchmarks.generative.printing import digits_of, error_text, title_of, value_text
+from benchmarks.generative.comparison import compare
+from benchmarks.generative.comparison_table import (
+    COMPARISON_NOTE,
+    comparison_columns,
+    comparison_rows,
+)
+from benchmarks.generative.printing import digits_of, title_of, value_text
 from benchmarks.generative.record import GenerativeResults, GenerativeRun, Measure
-from benchmarks.generative.verdicts import place_of, verdicts
+from benchmarks.generative.verdicts import verdicts
 from benchmarks.reporting.aggregate import Spread
 from benchmarks.reporting.console import Line, fitted_table
 from benchmarks.reporting.table import (
@@ -153,55 +158,6 @@ def note(results: GenerativeResults) -> str:
         words += " Bold: the best of its batch size in the first measure, plain training included, "
         words += "and all methods that Welch's test can't tell from it (5 %)."
     return words
-
-
-COMPARISON_NOTE = (
-    "Values are means ± sample standard deviations over seeds. Leads are differences seed by seed, "
-    "± the standard error of their mean; above zero the method is better, whichever way the "
-    "measure goes. Beyond one standard error is a hint and no proof: of methods that are no better "
-    "one in six or more gets there by chance. Equal time is when plain training with that batch "
-    "size and the same seed ended; a run is read between its points, and at its end where it ended "
-    f"up to {TOLERANCE * 100:g} % earlier; {NOTHING} where it never got that far."
-)
-"""What a reader has to know about a comparison."""
-
-
-def comparison_columns(comparison: Comparison) -> list[str]:
-    """Heads of the table of a comparison."""
-    heads = ["method"]
-    for contest in (comparison.steps, comparison.time):
-        heads.append(f"at {place_of(contest)}")
-        heads += [f"lead over plain (batch {size})" for size in contest.references]
-    return [*heads, "seeds"]
-
-
-def comparison_rows(comparison: Comparison) -> list[list[str]]:
-    """The lines of that table: plain training, the methods, plain training with twice as much."""
-    lines = []
-    for beside in zip(comparison.steps.standings, comparison.time.standings, strict=True):
-        line = [name_of(beside[0], comparison.batch_size)]
-        for contest, standing in zip((comparison.steps, comparison.time), beside, strict=True):
-            digits = contest_digits(contest)
-            line.append(_some(standing.value, standing.seeds, contest.measure, digits))
-            line += [
-                NOTHING if found is None else error_text(found, contest.measure, digits)
-                for found in standing.leads
-            ]
-        lines.append([*line, str(beside[0].seeds)])
-    return lines
-
-
-def contest_digits(contest: Contest) -> int:
-    """Digits after the point in a contest's columns."""
-    return digits_of([standing.value for standing in contest.standings], contest.measure)
-
-
-def _some(value: Spread | None, seeds: int, measure: Measure, digits: int) -> str:
-    """A value, with how many seeds got there where not all did."""
-    if value is None:
-        return NOTHING
-    some = "" if value.n == seeds else f" ({value.n} of {seeds})"
-    return f"{value_text(value, measure, digits)}{some}"
 
 
 def markdown_lines(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
