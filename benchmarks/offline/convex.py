@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -53,13 +54,20 @@ from strategies.offline.convex import (
     optimum,
 )
 
+_Choice = tuple[str, str, int, int]
+"""Selector, its options, number of rows and seed."""
+
 LEAST_RESIDUAL = 1e-10
 """Residuals below count as this."""
 
 SOLVERS: dict[str, type[Solver]] = {"sgd": SGD, "svrg": SVRG, "saga": SAGA}
 
-_CHOSEN: dict[tuple[int, str, str, int, int], tuple[Coreset, float, float]] = {}
-"""Coresets chosen for the problem at hand, with wall-clock and processor seconds."""
+_CHOSEN: WeakKeyDictionary[Problem, dict[_Choice, tuple[Coreset, float, float]]]
+_CHOSEN = WeakKeyDictionary()
+"""Coresets chosen for a problem while there is one, with wall-clock and processor seconds.
+
+By the problem itself and not by its `id`, which the next problem may get.
+"""
 
 REFRESH = {"sgd": 3, "svrg": 2, "saga": 3}
 """Epochs of a coreset between two anchors, tuned on Covertype (docs/convex.md)."""
@@ -233,14 +241,13 @@ class _Training:
         # The coreset does not depend on the optimiser. In one process it is chosen once a seed;
         # what that took counts in each cell.
         options = self.suite.options.get(self.method.selector, {})
-        key = (id(self.problem), self.method.selector, json.dumps(options, sort_keys=True), k, seed)
-        if key not in _CHOSEN:
-            for stale in [old for old in _CHOSEN if old[0] != key[0]]:
-                del _CHOSEN[stale]
+        known = _CHOSEN.setdefault(self.problem, {})
+        key = (self.method.selector, json.dumps(options, sort_keys=True), k, seed)
+        if key not in known:
             clock = _Clock.start()
             chosen = self._chosen(k, seed)
-            _CHOSEN[key] = (chosen, *clock.read())
-        coreset, seconds, self.cpu_select = _CHOSEN[key]
+            known[key] = (chosen, *clock.read())
+        coreset, seconds, self.cpu_select = known[key]
         if not self.method.weighted:
             coreset = _even(coreset, len(self.problem))
         self.course.select_seconds, self.course.cpu_seconds = seconds, self.cpu_select

@@ -79,9 +79,25 @@ def find(name: str, suite: OfflineSuite) -> OfflineMethod:
                 f"methods: {base!r} has no option +{option}; allowed are +every5 (or another "
                 "number), +once, +unweighted, +sampled and +rate2 (or another number)"
             )
+    _check_together(base, options, suite)
     if suite.pretrain_epochs:
         every = None
     return OfflineMethod("+".join([base, *options]), selector, every, weighted, rate)
+
+
+def _check_together(base: str, options: list[str], suite: OfflineSuite) -> None:
+    """Refuse options that contradict one another, or that a suite has no use for."""
+    for group in (("sampled", "unweighted"), ("every", "once"), ("rate",)):
+        given = [option for option in options if option.rstrip("0123456789.") in group]
+        if len(given) > 1:
+            raise ArgumentError(
+                f"methods: {base!r} has +{' and +'.join(given)}, of which only one can hold"
+            )
+        if suite.pretrain_epochs and given and given[0].startswith("every"):
+            raise ArgumentError(
+                f"methods: +{given[0]} is without effect in {suite.name}, where a pretrained model "
+                "is read once (pretrain_epochs)"
+            )
 
 
 def _rate(option: str) -> float | None:

@@ -134,9 +134,10 @@ class DistributedEpochs:
         if not len(coreset):
             raise ArgumentError("coreset has no rows to train on")
         rows = coreset.indices.cpu()
-        if int(rows.min()) < 0 or int(rows.max()) >= len(self.data):
+        outside = rows[(rows < 0) | (rows >= len(self.data))]
+        if len(outside):
             raise ArgumentError(
-                f"coreset names row {int(rows.max())}, and the data have {len(self.data)} rows"
+                f"coreset names row {int(outside[0])}, and the data have {len(self.data)} rows"
             )
         weights = coreset.weights.detach().to("cpu", torch.float64)
         if not bool(torch.isfinite(weights).all()) or float(weights.sum()) <= 0:

@@ -1,5 +1,6 @@
 """Cells whose learner is a convex problem: names, data, curves, selections, speed-ups."""
 
+import gc
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from benchmarks import runner, suites
 from benchmarks.datasets import REGISTRY, TableData
-from benchmarks.offline import convex_data
+from benchmarks.offline import convex, convex_data
 from benchmarks.offline.convex import LEAST_RESIDUAL, make_schedule, prepared
 from benchmarks.offline.convex_data import build_convex_data, divided
 from benchmarks.offline.convex_method import find_convex
@@ -221,3 +222,17 @@ def test_the_optimum_is_found_once_a_seed(make_convex):
     suite = make_convex()
     assert prepared(suite, 0)[1] is prepared(suite, 0)[1]
     assert prepared(suite, 0)[1] is not prepared(suite, 1)[1]
+
+
+def test_coresets_are_remembered_for_the_problem_and_no_longer(make_convex, tmp_path):
+    suite = make_convex(methods=("leverage",))
+    runner.run(folder.create(tmp_path / "run", suite))
+    problem = prepared(suite, 0)[1]
+    # Both optimisers of the suite, and one choice.
+    assert len(suite.optimizers) == 2
+    assert len(convex._CHOSEN[problem]) == 1
+    kept = len(convex._CHOSEN)
+    del problem
+    prepared(suite, 1)  # the next seed takes the place of the first
+    gc.collect()
+    assert len(convex._CHOSEN) == kept - 1

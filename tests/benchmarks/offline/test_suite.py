@@ -82,7 +82,11 @@ def test_a_method_may_have_a_rate_of_its_own(make_suite):
 
 
 def test_a_suite_that_starts_from_scratch_chooses_once(make_suite):
-    assert find("craig+every5", make_suite(pretrain_epochs=1)).every is None
+    suite = make_suite(pretrain_epochs=1)
+    assert find("craig", suite).every is None
+    assert find("craig+once", suite).every is None
+    with pytest.raises(ArgumentError, match=r"\+every5 is without effect in tiny-offline"):
+        find("craig+every5", suite)
 
 
 @pytest.mark.parametrize(
@@ -94,6 +98,10 @@ def test_a_suite_that_starts_from_scratch_chooses_once(make_suite):
         ("craig+ratex", "ratex"),
         ("full+once", "takes no option but"),
         ("random-fixed+unweighted", "takes no option but"),
+        ("craig+sampled+unweighted", r"has \+sampled and \+unweighted, of which only one"),
+        ("craig+every5+once", r"has \+every5 and \+once, of which only one"),
+        ("craig+every5+every3", r"has \+every5 and \+every3, of which only one"),
+        ("craig+rate2+rate2.5", r"has \+rate2 and \+rate2.5, of which only one"),
     ],
 )
 def test_options_that_there_are_not(make_suite, name, words):

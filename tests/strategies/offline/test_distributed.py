@@ -102,6 +102,8 @@ def test_what_is_wrong_is_said():
         epochs.train(Coreset.of([]))
     with pytest.raises(ArgumentError, match="names row 60, and the data have 60 rows"):
         epochs.train(Coreset.of([1, 60]))
+    with pytest.raises(ArgumentError, match="names row -2, and the data have 60 rows"):
+        epochs.train(Coreset.of([1, -2]))
     with pytest.raises(ArgumentError, match="all zero"):
         epochs.train(Coreset.of([1, 2], weights=[0.0, 0.0]))
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
