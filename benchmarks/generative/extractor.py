@@ -1,8 +1,9 @@
 """What turns images into vectors, for measuring them and for choosing among them.
 
 `classifier` is a small network of two convolutions, trained on the labelled training rows of the
-suite, always with the same seed: its last hidden layer is the vector. It is trained once a run. A
-distance taken with it compares cells of one suite, and is no FID. `efficientnet-lite0` is another
+suite, always with the same seed: its last hidden layer is the vector, scaled to a mean square of 1
+over training rows. It is trained once a run. A distance taken with it compares cells of one suite,
+and is no FID. `efficientnet-lite0` is another
 extractor, trained on ImageNet, from a package.
 """
 
@@ -23,7 +24,7 @@ from clcore.clock import working_time
 from clcore.errors import FormatError
 from strategies.generative import ImageFeatures, efficientnet_lite0
 
-TITLES = {"classifier": "classifier of the data", "efficientnet-lite0": "EfficientNet-lite0"}
+TITLES = {"classifier": "classifier features", "efficientnet-lite0": "EfficientNet-lite0"}
 """How the extractors are called in tables."""
 
 FEATURES = 64
@@ -89,7 +90,7 @@ def make_extractor(
         classifier.load_state_dict(made.tensors)
     except RuntimeError as error:
         raise FormatError(f"{file} is damaged; delete it to make it again: {error}") from error
-    return Extractor(name, classifier.body, suite.device, made)
+    return Extractor(name, Features(classifier), suite.device, made)
 
 
 class Classifier(nn.Module):
@@ -98,7 +99,12 @@ class Classifier(nn.Module):
     Args:
         shape: Of one image.
         classes: Outputs.
+
+    Attributes:
+        scale: What the hidden layer is divided by to be a vector.
     """
+
+    scale: Tensor
 
     def __init__(self, shape: tuple[int, ...], classes: int) -> None:
         super().__init__()
@@ -115,11 +121,29 @@ class Classifier(nn.Module):
             nn.ReLU(),
         )
         self.classifier = nn.Linear(FEATURES, classes)
+        self.register_buffer("scale", torch.ones(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[b, classes]` of pixels from 0 to 1."""
         logits: Tensor = self.classifier(self.body(x))
         return logits
+
+
+class Features(nn.Module):
+    """The scaled hidden layer of a classifier.
+
+    Args:
+        classifier: The classifier.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.network = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Vectors `[b, FEATURES]` of pixels from 0 to 1."""
+        found: Tensor = self.network.body(x) / self.network.scale
+        return found
 
 
 def _trained(suite: GenerativeSuite, data: GenerativeData) -> Made:
@@ -138,6 +162,9 @@ def _trained(suite: GenerativeSuite, data: GenerativeData) -> Made:
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+    with torch.no_grad():
+        pixels = data.x[: 2 * BATCH].to(suite.device).float() / 255
+        model.scale.copy_(model.body(pixels).square().mean().sqrt().clamp_min(1e-12))
     passes = suite.extractor_epochs * len(data.y)
     return Made(
         {name: value.detach().cpu() for name, value in model.state_dict().items()},

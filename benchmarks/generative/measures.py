@@ -181,15 +181,15 @@ def described(suite: GenerativeSuite) -> list[Measure]:
     by = f" ({TITLES[suite.extractor]})"
     latents = suite.likelihood_samples
     titles = {
-        "recovered_modes": "Recovered modes",
-        "high_quality": f"Samples within {RADIUS:g} deviations of a mode",
-        "kl": "Divergence of the modes' counts from even, nats",
+        "recovered_modes": "recovered modes",
+        "high_quality": "high-quality samples",
+        "kl": "KL of mode counts",
         "frechet_distance": f"Fréchet distance{by}",
-        "kernel_distance": f"Kernel distance{by}",
-        "precision": f"Precision{by}",
-        "recall": f"Recall{by}",
-        "elbo": "ELBO of test images, nats",
-        "log_likelihood": f"Log-likelihood of test images, nats ({latents} latents)",
+        "kernel_distance": f"kernel distance{by}",
+        "precision": f"precision{by}",
+        "recall": f"recall{by}",
+        "elbo": "ELBO, nats",
+        "log_likelihood": f"log-likelihood of {latents} latents, nats",
     }
     lower = ("kl", "frechet_distance", "kernel_distance")
     percent = ("recovered_modes", "high_quality", "precision", "recall")

@@ -211,12 +211,12 @@ class GenerativeSuite(AnySuite):
         for size in self.batch_sizes:
             if isinstance(size, bool) or not isinstance(size, int) or size < 2:
                 raise ArgumentError(f"batch_sizes: got {size!r}; whole numbers from 2 are allowed")
-        if self.measure not in self.measures:
+        self._check_learner()
+        if self.measure not in self._measured:
             raise ArgumentError(
                 f"measure: {self.measure!r} is not measured; of {self.dataset} with the learner "
-                f"{self.learner} are {', '.join(self.measures)}"
+                f"{self.learner} there are {', '.join(self._measured)}"
             )
-        self._check_learner()
 
     @property
     def gaussian(self) -> bool:
@@ -226,10 +226,12 @@ class GenerativeSuite(AnySuite):
     @property
     def measures(self) -> tuple[str, ...]:
         """What is measured, the one that methods go by first."""
+        return (self.measure, *(name for name in self._measured if name != self.measure))
+
+    @property
+    def _measured(self) -> tuple[str, ...]:
         names: tuple[str, ...] = MODES if self.gaussian else IMAGES
-        if self.learner == "vae":
-            names = (*LIKELIHOODS, *names)
-        return (self.measure, *(name for name in names if name != self.measure))
+        return (*LIKELIHOODS, *names) if self.learner == "vae" else names
 
     def _check_learner(self) -> None:
         networks = {"gan": "mlp" if self.gaussian else "sn-gan", "vae": "mlp", "diffusion": "unet"}

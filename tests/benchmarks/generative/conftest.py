@@ -206,3 +206,55 @@ def synthetic() -> SimpleNamespace:
 def synthetic_run(tmp_path_factory) -> Path:
     """The folder of a finished run on points: four methods, two batch sizes, five seeds."""
     return write_run_folder(tmp_path_factory.mktemp("generative") / "points")
+
+
+def tiny_suite(learner: str = "gan", **changes):
+    """A suite on points or digits that trains for a second a cell."""
+    from dataclasses import replace
+
+    from benchmarks.generative import GenerativeSuite, NetworkSettings
+
+    networks = {
+        "gan": NetworkSettings("sn-gan", hidden=(4, 8), blocks=0),
+        "points": NetworkSettings("mlp", hidden=(8,)),
+        "vae": NetworkSettings("mlp", hidden=(16,)),
+        "diffusion": NetworkSettings("unet", hidden=(8,), blocks=1),
+    }
+    points = learner == "points"
+    suite = GenerativeSuite(
+        name="tiny-generative",
+        version=1,
+        title="A few steps",
+        dataset="gaussians" if points else "digits",
+        learner="gan" if points else learner,
+        steps=6,
+        measure={"points": "recovered_modes", "vae": "log_likelihood"}.get(
+            learner, "frechet_distance"
+        ),
+        methods=("plain",),
+        batch_sizes=(8,),
+        seeds=(0,),
+        network=networks[learner],
+        learning_rate=1e-3,
+        latent_size=4,
+        ema=0.0 if learner == "vae" else 0.9,
+        points=200,
+        train_rows=None if points else 300,
+        references=None if points else 60,
+        samples=40,
+        sample_steps=2,
+        timesteps=20,
+        pseudo_points=10,
+        clusters=5,
+        likelihood_rows=20,
+        likelihood_samples=5,
+        binarise=learner == "vae",
+        evaluate_every=2,
+        extractor_epochs=1,
+    )
+    return replace(suite, **changes)
+
+
+@pytest.fixture(scope="session")
+def make_suite():
+    return tiny_suite
