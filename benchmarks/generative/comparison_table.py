@@ -7,7 +7,7 @@ from benchmarks.generative.printing import digits_of, error_text, value_text
 from benchmarks.generative.record import Measure
 from benchmarks.generative.verdicts import place_of
 from benchmarks.reporting.aggregate import Spread
-from benchmarks.reporting.table import NOTHING
+from benchmarks.reporting.rows import NOTHING
 
 COMPARISON_NOTE = (
     "Values are means ± sample standard deviations over seeds. Leads are differences seed by seed, "

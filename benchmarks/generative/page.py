@@ -30,6 +30,7 @@ from benchmarks.generative.words import beside_published, headline, tiles
 from benchmarks.reporting.charts import legend
 from benchmarks.reporting.gather import Source
 from benchmarks.reporting.html import fill
+from benchmarks.reporting.rows import shown_rows, used_columns
 from benchmarks.reporting.table import quantity, seconds_text
 
 
@@ -42,7 +43,7 @@ def render(sources: Sequence[Source[GenerativeResults]]) -> str:
     gathered = gather(sources)
     measures = measures_of(run for source in sources for run in source.results.runs)
     lines = [(source, row) for source in sources for row in table.rows(source.results, measures)]
-    kept = table.used_columns([row for _, row in lines])
+    kept = used_columns([row for _, row in lines])
     developments = _developments(gathered)
     return fill(
         "generative.html",
@@ -51,10 +52,10 @@ def render(sources: Sequence[Source[GenerativeResults]]) -> str:
         tiles=tiles(gathered),
         notes=gathered.notes,
         columns=[table.columns(measures)[column] for column in kept],
-        kept=kept,
-        best_column=table.HEADLINE,
-        table_rows=sorted(
-            lines, key=lambda pair: (pair[0].results.suite, *pair[1].order, pair[0].label)
+        table_rows=shown_rows(
+            sorted(lines, key=lambda pair: (pair[0].results.suite, *pair[1].order, pair[0].label)),
+            kept,
+            table.HEADLINE,
         ),
         table_note=" ".join(dict.fromkeys(table.note(source.results) for source in sources)),
         comparisons=[one for source in sources for one in _comparisons(source, len(sources) > 1)],

@@ -7,7 +7,6 @@ training with the same batch size and with twice as much, at equal steps and at 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -23,9 +22,16 @@ from benchmarks.generative.printing import digits_of, title_of, value_text
 from benchmarks.generative.record import GenerativeResults, GenerativeRun, Measure
 from benchmarks.generative.verdicts import verdicts
 from benchmarks.reporting.aggregate import Spread
-from benchmarks.reporting.console import Line, fitted_table
-from benchmarks.reporting.table import (
+from benchmarks.reporting.console import fitted_table
+from benchmarks.reporting.rows import (
     NOTHING,
+    Row,
+    console_lines,
+    markdown_lines,
+    markdown_rows,
+    used_columns,
+)
+from benchmarks.reporting.table import (
     SEEDS_FOR_A_WINNER,
     indistinguishable,
     quantity,
@@ -39,24 +45,6 @@ BEFORE = ("method", "batch")
 AFTER = ("total s", "select s", "select %", "CPU s", "rows kept", "passes", "seeds")
 HEADLINE = len(BEFORE)
 """Which column carries the mark of the best: that of the first measure."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table, as text.
-
-    Args:
-        cells: Text of each of `columns`.
-        reference: Plain training: what the others are held against.
-        best: Best in the headline measure with its batch size, or not to be told from it; never set
-            below five seeds.
-        order: Sorts the lines of several tables into one.
-    """
-
-    cells: tuple[str, ...]
-    reference: bool
-    best: bool
-    order: tuple[Any, ...]
 
 
 def columns(measures: Sequence[Measure]) -> tuple[str, ...]:
@@ -160,22 +148,6 @@ def note(results: GenerativeResults) -> str:
     return words
 
 
-def markdown_lines(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
-    """A Markdown table; the first column is text, the others are numbers."""
-    made = ["| " + " | ".join(heads) + " |"]
-    made.append("|" + "|".join(" ---: " if place else " --- " for place in range(len(heads))) + "|")
-    made += ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
-    return made
-
-
-def used_columns(lines: Sequence[Row]) -> list[int]:
-    """Columns that say something: numbers that are there."""
-    count = len(lines[0].cells) if lines else 0
-    return [
-        column for column in range(count) if {line.cells[column] for line in lines} != {NOTHING}
-    ]
-
-
 def markdown_table(results: GenerativeResults) -> str:
     """Both tables as Markdown, with their notes.
 
@@ -186,18 +158,9 @@ def markdown_table(results: GenerativeResults) -> str:
         Markdown text that ends with a newline.
     """
     lines = rows(results)
-    kept = used_columns(lines)
     heads = columns(measures_of(results.runs))
-    shown = []
-    for line in lines:
-        cells = [line.cells[column] for column in kept]
-        if line.reference:
-            cells[0] = f"*{cells[0]}*"
-        if line.best:
-            cells[kept.index(HEADLINE)] = f"**{cells[kept.index(HEADLINE)]}**"
-        shown.append(cells)
     text = [f"# {results.suite}", ""]
-    text += markdown_lines([heads[column] for column in kept], shown)
+    text += markdown_rows(heads, lines, used_columns(lines), HEADLINE)
     text += ["", note(results), ""]
     comparisons = compare(results.runs)
     if comparisons:
@@ -238,7 +201,7 @@ def console_table(results: GenerativeResults, *, width: int | None = None) -> Ta
     return fitted_table(
         results.suite,
         columns(measures),
-        [Line(line.cells, HEADLINE if line.best else None, line.reference) for line in lines],
+        console_lines(lines, HEADLINE),
         importance=[column for column in important if column in used],
         caption="\n".join([*said, note(results)]),
         width=width,

@@ -17,7 +17,8 @@ from benchmarks.generative.comparison import (
 from benchmarks.generative.printing import digits_of, value_text
 from benchmarks.generative.record import GenerativeResults
 from benchmarks.reporting.aggregate import Spread
-from benchmarks.reporting.table import NOTHING, SEEDS_FOR_A_WINNER
+from benchmarks.reporting.rows import NOTHING
+from benchmarks.reporting.table import SEEDS_FOR_A_WINNER
 from benchmarks.reporting.words import duration
 
 if TYPE_CHECKING:

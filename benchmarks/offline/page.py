@@ -15,11 +15,11 @@ from benchmarks.offline.pictures import HEAVIEST, NEVER
 from benchmarks.offline.record import OfflineResults, OfflineRun
 from benchmarks.offline.words import beside_published, headline, tiles
 from benchmarks.reporting.charts import legend
+from benchmarks.reporting.dots import DotRow, dot_plot
 from benchmarks.reporting.gather import Source
 from benchmarks.reporting.html import fill
 from benchmarks.reporting.line_chart import Axis, Line, line_charts
-from benchmarks.reporting.svg import Scale, nice_ticks
-from benchmarks.reporting.table import NOTHING
+from benchmarks.reporting.rows import NOTHING, shown_rows, used_columns
 
 PERCENT = 100.0
 
@@ -32,7 +32,7 @@ def render(sources: Sequence[Source[OfflineResults]]) -> str:
     """
     gathered = gather(sources)
     lines = [(source, row) for source in sources for row in table.rows(source.results)]
-    kept = table.used_columns([row for _, row in lines])
+    kept = used_columns([row for _, row in lines], [table.OPTIMISER])
     return fill(
         "offline.html",
         sources,
@@ -40,10 +40,10 @@ def render(sources: Sequence[Source[OfflineResults]]) -> str:
         tiles=tiles(gathered),
         notes=gathered.notes,
         columns=[table.COLUMNS[column] for column in kept],
-        kept=kept,
-        best_column=table.ACCURACY,
-        table_rows=sorted(
-            lines, key=lambda pair: (pair[0].results.suite, *pair[1].order, pair[0].label)
+        table_rows=shown_rows(
+            sorted(lines, key=lambda pair: (pair[0].results.suite, *pair[1].order, pair[0].label)),
+            kept,
+            table.ACCURACY,
         ),
         table_note=" ".join(dict.fromkeys(table.note(source.results) for source in sources)),
         published=[line for source in sources for line in beside_published(source)],
@@ -63,8 +63,8 @@ def _section(gathered: Gathered, group: Group) -> dict[str, Any]:
         "loss": _over_time(group, "loss", "training loss", logarithmic=True),
         "error": _over_time(group, "test_error", "test error", logarithmic=True, scale=PERCENT),
         "speedups": [
-            dot_rows(group.methods, lambda run: run.speedup, "to the loss of full training"),
-            dot_rows(
+            speedups(group.methods, lambda run: run.speedup, "to the loss of full training"),
+            speedups(
                 group.methods,
                 lambda run: run.speedup_accuracy,
                 "to the test accuracy of full training",
@@ -98,12 +98,12 @@ def _in_processor_time(group: Group) -> list[dict[str, Any]]:
     if all(entry.summary.cpu_seconds is None for entry in group.methods):
         return []
     return [
-        dot_rows(
+        speedups(
             group.methods,
             lambda run: run.speedup_cpu,
             "to the loss of full training, in processor time",
         ),
-        dot_rows(
+        speedups(
             group.methods,
             lambda run: run.speedup_accuracy_cpu,
             "to the test accuracy of full training, in processor time",
@@ -158,10 +158,10 @@ def _fractions(title: str, entries: Sequence[Entry]) -> dict[str, Any]:
     }
 
 
-def dot_rows(
+def speedups(
     entries: Sequence[Entry], read: Callable[[OfflineRun], float | None], title: str
 ) -> dict[str, Any]:
-    """Rows and ticks of a plot of speed-ups, highest first; places in percent of width.
+    """A plot of speed-ups, highest first.
 
     Args:
         entries: The methods.
@@ -170,29 +170,16 @@ def dot_rows(
     """
     found = [(entry, entry.summary.spread_of_some(read)) for entry in entries]
     reached = [spread for _, spread in found if spread is not None]
+    dots = [
+        DotRow(
+            entry.style,
+            spread,
+            "never" if spread is None else table.factor_text(entry.summary, spread),
+        )
+        for entry, spread in sorted(found, key=lambda pair: -(pair[1].mean if pair[1] else -1.0))
+    ]
     high = max([1.0, *(spread.mean + (spread.std or 0.0) for spread in reached)])
-    ticks = nice_ticks(0.0, high, 5)
-    place = Scale(ticks[0], ticks[-1], 0, 100)
-    rows = []
-    for entry, spread in sorted(found, key=lambda pair: -(pair[1].mean if pair[1] else -1.0)):
-        row: dict[str, Any] = {"name": entry.style.name, "colour": entry.style.colour}
-        row["text"] = "never" if spread is None else table.factor_text(entry.summary, spread)
-        row["dot"] = None
-        if spread is not None:
-            start = place(max(spread.mean - (spread.std or 0.0), ticks[0]))
-            stop = place(spread.mean + (spread.std or 0.0))
-            row |= {
-                "dot": round(place(spread.mean), 2),
-                "start": round(start, 2),
-                "width": round(stop - start, 2),
-            }
-        rows.append(row)
-    return {
-        "title": title,
-        "rows": rows,
-        "ticks": [{"text": f"{tick:g}×", "place": round(place(tick), 2)} for tick in ticks],
-        "one": round(place(1.0), 2),
-    }
+    return {"title": title, **dot_plot(dots, low=0.0, high=high, line=1.0, unit="×")}
 
 
 def _weights_note(run: OfflineRun) -> str:

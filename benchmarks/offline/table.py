@@ -14,9 +14,9 @@ from rich.table import Table
 from benchmarks.offline.aggregate import OfflineSummary, aggregate, order
 from benchmarks.offline.record import OfflineResults
 from benchmarks.reporting.aggregate import Spread
-from benchmarks.reporting.console import Line, fitted_table
+from benchmarks.reporting.console import fitted_table
+from benchmarks.reporting.rows import NOTHING, Row, console_lines, markdown_rows, used_columns
 from benchmarks.reporting.table import (
-    NOTHING,
     SEEDS_FOR_A_WINNER,
     indistinguishable,
     quantity,
@@ -58,26 +58,22 @@ IMPORTANCE = tuple(COLUMNS.index(name) for name in _ORDER)
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the table, as text.
+class OfflineRow(Row):
+    """One line of the table; a point of reference is full training.
 
     Args:
-        cells: Text of each of `COLUMNS`.
-        reference: Full training: a reference point.
-        baseline: A blind choice.
-        best: Best final accuracy of its fraction, or not to be told from it; never set below five
-            seeds.
-        order: Sorts the lines of several tables into one.
+        baseline: Whether it is a blind choice.
     """
 
-    cells: tuple[str, ...]
-    reference: bool
     baseline: bool
-    best: bool
-    order: tuple[Any, ...]
+
+    @property
+    def muted(self) -> bool:
+        """Full training, and blind choices, too."""
+        return self.reference or self.baseline
 
 
-def rows(results: OfflineResults) -> list[Row]:
+def rows(results: OfflineResults) -> list[OfflineRow]:
     """The table's lines: by optimiser and fraction; full and random first, then by accuracy."""
     summaries = aggregate(results.runs)
     marked = best_of(summaries)
@@ -85,7 +81,7 @@ def rows(results: OfflineResults) -> list[Row]:
     for summary in summaries:
         baseline = random_beside(summary, summaries)
         made.append(
-            Row(
+            OfflineRow(
                 cells=(
                     summary.method,
                     f"{summary.fraction * 100:g}",
@@ -198,15 +194,8 @@ def note(results: OfflineResults) -> str:
     return words
 
 
-def used_columns(lines: Sequence[Row]) -> list[int]:
-    """Columns that say something: the optimiser where there are several, numbers that are there."""
-    kept = []
-    for column in range(len(COLUMNS)):
-        values = {line.cells[column] for line in lines}
-        alike = column == COLUMNS.index("optimiser") and len(values) == 1
-        if not alike and values != {NOTHING}:
-            kept.append(column)
-    return kept
+OPTIMISER = COLUMNS.index("optimiser")
+"""Which column is left out where there is one optimiser only."""
 
 
 def markdown_table(results: OfflineResults) -> str:
@@ -219,22 +208,8 @@ def markdown_table(results: OfflineResults) -> str:
         Markdown text that ends with a newline.
     """
     lines = rows(results)
-    kept = used_columns(lines)
-    heads = [COLUMNS[column] for column in kept]
-    text = [
-        f"# {results.suite}",
-        "",
-        "| " + " | ".join(heads) + " |",
-        "|" + "|".join(" --- " if not place else " ---: " for place in range(len(heads))) + "|",
-    ]
-    for line in lines:
-        cells = [line.cells[column].replace("|", "\\|") for column in kept]
-        if line.reference or line.baseline:
-            cells[0] = f"*{cells[0]}*"
-        if line.best:
-            cells[kept.index(ACCURACY)] = f"**{cells[kept.index(ACCURACY)]}**"
-        text.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*text, "", note(results), ""])
+    table = markdown_rows(COLUMNS, lines, used_columns(lines, [OPTIMISER]), ACCURACY)
+    return "\n".join([f"# {results.suite}", "", *table, "", note(results), ""])
 
 
 def console_table(results: OfflineResults, *, width: int | None = None) -> Table:
@@ -248,14 +223,11 @@ def console_table(results: OfflineResults, *, width: int | None = None) -> Table
         A rich table. The caption says so where columns were left out.
     """
     lines = rows(results)
-    used = used_columns(lines)
+    used = used_columns(lines, [OPTIMISER])
     return fitted_table(
         results.suite,
         COLUMNS,
-        [
-            Line(line.cells, ACCURACY if line.best else None, line.reference or line.baseline)
-            for line in lines
-        ],
+        console_lines(lines, ACCURACY),
         importance=[column for column in IMPORTANCE if column in used],
         caption=note(results),
         width=width,

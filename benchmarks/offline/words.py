@@ -7,7 +7,8 @@ from benchmarks.offline.gather import Gathered, Group
 from benchmarks.offline.record import OfflineResults
 from benchmarks.offline.table import lead_of, random_beside
 from benchmarks.reporting.gather import Source
-from benchmarks.reporting.table import NOTHING, SEEDS_FOR_A_WINNER
+from benchmarks.reporting.rows import NOTHING
+from benchmarks.reporting.table import SEEDS_FOR_A_WINNER
 from benchmarks.reporting.words import duration
 
 MOST_SENTENCES = 4

@@ -22,10 +22,12 @@ from benchmarks.reporting import table
 from benchmarks.reporting.charts import Curve, Dot, legend
 from benchmarks.reporting.cost_chart import cost_chart
 from benchmarks.reporting.curve_chart import curve_chart
+from benchmarks.reporting.dots import DotRow, dot_plot
 from benchmarks.reporting.gather import Entry, Gathered, Group, Source, gather, open_sources
 from benchmarks.reporting.heat import composition_chart, matrix_chart
 from benchmarks.reporting.results import BaseResults, Results, write_text_atomically
-from benchmarks.reporting.svg import Scale, element, nice_ticks
+from benchmarks.reporting.rows import NOTHING, shown_rows
+from benchmarks.reporting.svg import element
 from benchmarks.reporting.words import headline, tiles
 from clcore.errors import ArgumentError
 
@@ -116,16 +118,20 @@ def render(sources: Sequence[Source[Results]]) -> str:
     """
     gathered = gather(sources)
     suites = list(dict.fromkeys(source.results.suite for source in sources))
+    lines = [(source, row) for source in sources for row in table.rows(source.results)]
     return fill(
         "report.html",
         sources,
         headline=headline(gathered),
         tiles=tiles(gathered),
         columns=table.COLUMNS,
-        best_column=table.ACCURACY,
-        table_rows=sorted(
-            ((source, row) for source in sources for row in table.rows(source.results)),
-            key=lambda pair: (suites.index(pair[0].results.suite), pair[1].order),
+        table_rows=shown_rows(
+            sorted(
+                lines,
+                key=lambda pair: (suites.index(pair[0].results.suite), pair[1].order),
+            ),
+            range(len(table.COLUMNS)),
+            table.ACCURACY,
         ),
         table_note=_note(sources),
         sections=[_section(gathered, group) for group in gathered.groups],
@@ -207,35 +213,21 @@ def _seeds(entry: Entry) -> str:
 
 
 def forgetting(entries: Sequence[Entry]) -> dict[str, Any]:
-    """Rows and ticks of the forgetting plot, least forgetting first; places in percent of width.
+    """The forgetting plot, least forgetting first.
 
     Args:
         entries: Methods and reference points.
     """
-    spreads = [(entry, entry.summary.average_forgetting) for entry in entries]
-    low = min(0.0, *(spread.mean - (spread.std or 0) for _, spread in spreads)) * 100
-    high = max(0.0, *(spread.mean + (spread.std or 0) for _, spread in spreads)) * 100
-    ticks = nice_ticks(low, high, 5)
-    place = Scale(ticks[0], ticks[-1], 0, 100)
-    rows = []
-    for entry, spread in sorted(spreads, key=lambda pair: pair[1].mean):
-        std = (spread.std or 0.0) * 100
-        start, stop = place(spread.mean * 100 - std), place(spread.mean * 100 + std)
-        rows.append(
-            {
-                "name": entry.style.name,
-                "colour": entry.style.colour,
-                "dot": round(place(spread.mean * 100), 2),
-                "start": round(start, 2),
-                "width": round(stop - start, 2),
-                "text": spread.text(scale=100),
-            }
-        )
-    return {
-        "rows": rows,
-        "ticks": [{"text": f"{tick:g}", "place": round(place(tick), 2)} for tick in ticks],
-        "zero": round(place(0.0), 2),
-    }
+    spreads = [(entry.style, entry.summary.average_forgetting.scaled(100)) for entry in entries]
+    return dot_plot(
+        [
+            DotRow(style, spread, spread.text())
+            for style, spread in sorted(spreads, key=lambda pair: pair[1].mean)
+        ],
+        low=min(0.0, *(spread.mean - (spread.std or 0) for _, spread in spreads)),
+        high=max(0.0, *(spread.mean + (spread.std or 0) for _, spread in spreads)),
+        line=0.0,
+    )
 
 
 def number(text: str) -> Markup:
@@ -258,7 +250,7 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 def _printed(value: object) -> str:
     if isinstance(value, list) and all(isinstance(item, str | int | float) for item in value):
-        return ", ".join(map(str, value)) or table.NOTHING
+        return ", ".join(map(str, value)) or NOTHING
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -280,7 +272,7 @@ def side_by_side(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     names = list(dict.fromkeys(name for record in flat for name in record))
     same, different = [], []
     for name in names:
-        values = [record.get(name, table.NOTHING) for record in flat]
+        values = [record.get(name, NOTHING) for record in flat]
         if len(set(values)) == 1:
             same.append((name, values[0]))
         else:

@@ -14,7 +14,8 @@ from pathlib import Path
 from benchmarks import methods
 from benchmarks.reporting.aggregate import REFERENCES, Summary, aggregate
 from benchmarks.reporting.results import Results, write_text_atomically
-from benchmarks.reporting.table import NOTHING, SEEDS_FOR_A_WINNER, best_of
+from benchmarks.reporting.rows import NOTHING
+from benchmarks.reporting.table import SEEDS_FOR_A_WINNER, best_of
 from clcore.errors import ArgumentError, FormatError
 
 _SHARE = 100

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from rich.table import Table
 
 from benchmarks.reporting.aggregate import Spread, Summary, aggregate
-from benchmarks.reporting.console import Line, fitted_table
+from benchmarks.reporting.console import fitted_table
 from benchmarks.reporting.results import Results
+from benchmarks.reporting.rows import NOTHING, Row, console_lines, markdown_rows
 
 SEEDS_FOR_A_WINNER = 5
 """Below this many seeds no method is called the best."""
@@ -35,29 +35,8 @@ COLUMNS = (
 )
 """Heads of the table's columns."""
 
-NOTHING = "\N{EN DASH}"
-"""Stands where a method has no such number."""
-
 ACCURACY = COLUMNS.index("final accuracy %")
 """Which column carries the mark of the best."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table, as text.
-
-    Args:
-        cells: Text of each of `COLUMNS`.
-        reference: Naive or joint training: a reference point, not a competitor.
-        best: Best final accuracy of its memory size, or not to be told from it; never set
-            below five seeds.
-        order: Sorts the lines of several tables into one.
-    """
-
-    cells: tuple[str, ...]
-    reference: bool
-    best: bool
-    order: tuple[bool, int, float]
 
 
 def quantity(value: float) -> str:
@@ -172,20 +151,8 @@ def markdown_table(results: Results) -> str:
     Returns:
         Markdown text that ends with a newline.
     """
-    lines = [
-        f"# {results.suite}",
-        "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "|" + "|".join(" --- " if index == 0 else " ---: " for index in range(len(COLUMNS))) + "|",
-    ]
-    for row in rows(results):
-        cells = [cell.replace("|", "\\|") for cell in row.cells]
-        if row.reference:
-            cells[0] = f"*{cells[0]}*"
-        if row.best:
-            cells[ACCURACY] = f"**{cells[ACCURACY]}**"
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", note(results), ""])
+    lines = markdown_rows(COLUMNS, rows(results), range(len(COLUMNS)), ACCURACY)
+    return "\n".join([f"# {results.suite}", "", *lines, "", note(results), ""])
 
 
 IMPORTANCE = (0, ACCURACY, 4, 8, 3, 1, 11, 7, 5, 6, 10, 9)
@@ -208,7 +175,7 @@ def console_table(results: Results, *, width: int | None = None) -> Table:
     return fitted_table(
         results.suite,
         COLUMNS,
-        [Line(line.cells, ACCURACY if line.best else None, line.reference) for line in lines],
+        console_lines(lines, ACCURACY),
         importance=sorted(important, key=lambda column: column != 0),
         caption=note(results),
         width=width,

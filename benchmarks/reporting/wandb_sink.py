@@ -8,7 +8,6 @@ can be fed again later.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from benchmarks.reporting.events import events_file, read_events
 from benchmarks.reporting.gather import inside
 from benchmarks.reporting.images import read_picture
 from benchmarks.reporting.matrix_picture import matrix_picture
+from benchmarks.reporting.wandb_artifacts import keep_files, keep_result
 from benchmarks.reporting.wandb_mode import Mode
 from benchmarks.reporting.wandb_run import (
     Fed,
@@ -215,8 +215,8 @@ class WandBSink:
         else:
             self._log(self._last(event, result))
         self.run.summary.update({f"result/{name}": value for name, value in scalars.items()})
-        self._keep_result(result)
-        self._keep_files(event.get("artifacts") or {})
+        keep_result(self.run, self._start, result)
+        keep_files(self.run, self._start, self.cell_dir, event.get("artifacts") or {})
         self.close(event.get("exit_code", 0))
 
     def _last(self, event: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,38 +234,6 @@ class WandBSink:
             payload["accuracy/matrix_table"] = keys.matrix_table(matrix)
             payload["accuracy/matrix_panel"] = keys.matrix_panel(matrix)
         return payload
-
-    def _artifact(self, kind: str) -> wandb.Artifact:
-        cell = self._start.get("cell") or keys.run_id(self._start)
-        return wandb.Artifact(
-            keys.plain(f"{kind}-{cell}"), type=kind, metadata=keys.config(self._start)
-        )
-
-    def _keep_result(self, result: Mapping[str, Any]) -> None:
-        """The entry of results.json, taken from the event: the file may not be there yet."""
-        assert self.run is not None
-        if result:
-            artifact = self._artifact("result")
-            with artifact.new_file("result.json") as stream:
-                json.dump(result, stream, indent=1)
-            self.run.log_artifact(artifact)
-
-    def _keep_files(self, named: Mapping[str, str]) -> None:
-        """The final memory and the checkpoint."""
-        assert self.run is not None
-        files = {kind: inside(self.cell_dir, name) for kind, name in named.items() if name}
-        files.setdefault("checkpoint", self.cell_dir / "checkpoint")
-        for kind, path in files.items():
-            if not path.exists():
-                continue
-            artifact = self._artifact(kind)
-            # One by one: wandb prints a line for each folder that is added whole.
-            found = sorted(path.rglob("*")) if path.is_dir() else [path]
-            for file in found:
-                if file.is_file():
-                    name = file.relative_to(path) if path.is_dir() else file.name
-                    artifact.add_file(str(file), name=str(name))
-            self.run.log_artifact(artifact)
 
 
 def _scalar(value: object) -> bool:

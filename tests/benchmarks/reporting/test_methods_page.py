@@ -6,7 +6,7 @@ from benchmarks import methods
 from benchmarks.reporting.aggregate import aggregate
 from benchmarks.reporting.methods_page import BEGIN, END, methods_table, write_table
 from benchmarks.reporting.results import Results
-from benchmarks.reporting.table import NOTHING
+from benchmarks.reporting.rows import NOTHING
 from clcore.errors import ArgumentError, FormatError, UnknownNameError
 
 

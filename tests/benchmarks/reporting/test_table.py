@@ -9,9 +9,9 @@ from rich.console import Console
 
 from benchmarks.reporting.aggregate import Spread, aggregate
 from benchmarks.reporting.results import Results
+from benchmarks.reporting.rows import NOTHING
 from benchmarks.reporting.table import (
     COLUMNS,
-    NOTHING,
     best_of,
     console_table,
     markdown_table,
