@@ -19,14 +19,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.generative.record import PLAIN
 from benchmarks.generative.suite import GenerativeSuite
 from clcore.errors import ArgumentError, UnknownNameError
 from clcore.selector import Selector
 from clcore.selectors import registry
 from strategies.generative.picking import batch_selector
-
-PLAIN = "plain"
-"""Random latents, random batches of all data."""
 
 SUBSETS = ("instance-selection", "clusters-random", "clusters-nearest", "random-subset")
 """Ways to choose a share of the data before training."""

@@ -24,13 +24,13 @@ from benchmarks.generative.gather import (
     measures_in,
 )
 from benchmarks.generative.printing import title_of
-from benchmarks.generative.record import GenerativeResults, Measure
+from benchmarks.generative.record import PLAIN, GenerativeResults, Measure
 from benchmarks.generative.verdicts import verdicts
 from benchmarks.generative.words import beside_published, headline, tiles
 from benchmarks.reporting.charts import legend
 from benchmarks.reporting.gather import Source
 from benchmarks.reporting.html import fill
-from benchmarks.reporting.rows import shown_rows, used_columns
+from benchmarks.reporting.rows import Shown, shown_rows, used_columns
 from benchmarks.reporting.table import quantity, seconds_text
 
 
@@ -76,7 +76,10 @@ def _comparisons(source: Source[GenerativeResults], several: bool) -> list[dict[
         {
             "title": f"{start} {one.batch_size}, {title_of(one.steps.measure)}",
             "columns": comparison_columns(one),
-            "lines": comparison_rows(one),
+            "lines": [
+                Shown(source.label, tuple(cells), standing.method == PLAIN, None)
+                for standing, cells in zip(one.steps.standings, comparison_rows(one), strict=True)
+            ],
             "verdicts": verdicts(one),
         }
         for one in compare(source.results.runs)
