@@ -57,11 +57,12 @@ def headline(gathered: Gathered) -> list[str]:
 
 def _batch_sentence(summaries: Sequence[GenerativeSummary], comparison: Comparison | None) -> str:
     """How the best method of a batch size stands beside plain training."""
-    start = f"With batch {summaries[0].batch_size}"
     plain = next((summary for summary in summaries if summary.plain), None)
     first = best(summaries)
     measure = summaries[0].headline
     digits = digits_of([summary.final for summary in summaries], measure)
+    title = measure.title[:1].upper() + measure.title[1:]
+    start = f"{title}, batch {summaries[0].batch_size}:"
 
     def ends(summary: GenerativeSummary) -> str:
         text = value_text(summary.final, measure, digits) + (" %" if measure.percent else "")
@@ -69,11 +70,12 @@ def _batch_sentence(summaries: Sequence[GenerativeSummary], comparison: Comparis
 
     if first is None:
         assert plain is not None
-        return f"{start}, plain training ends at {ends(plain)} ({measure.title})."
-    sentence = f"{start}, {first.method} has the best mean of the methods, {ends(first)}"
-    if plain is None:
-        return f"{sentence} ({measure.title})."
-    sentence += f", plain training {ends(plain)} ({measure.title})"
+        return f"{start} plain training ends at {ends(plain)}."
+    count = sum(not summary.plain for summary in summaries)
+    of_several = f"has the best mean of {count} methods," if count > 1 else "ends at"
+    sentence = f"{start} {first.method} {of_several} {ends(first)}"
+    if plain is not None:
+        sentence += f", plain training{'' if count > 1 else ' at'} {ends(plain)}"
     if comparison is None:
         return f"{sentence}."
     said = [

@@ -59,7 +59,7 @@ def test_pictures_are_those_of_the_first_seed(page, synthetic_run):
 
 def test_the_headline_says_who_wins_and_where(page):
     said = text_of(re.search(r'<p class="headline">(.*?)</p>', page).group(1))
-    assert "With batch 64, k-center has the best mean of the methods" in said
+    assert "Recovered modes, batch 64: k-center has the best mean of 3 methods, 1" in said
     assert (
         "at equal steps it is ahead of plain with batch 64 and with batch 128; "
         "at equal time it is ahead of plain with batch 64 and with batch 128." in said
@@ -70,8 +70,25 @@ def test_the_headline_says_who_wins_and_where(page):
 def test_one_seed_is_an_impression(synthetic, tmp_path):
     folder = synthetic.folder(tmp_path / "one", seeds=(0,), sizes=(64,), methods=("plain", "top-k"))
     said = headline(gather(open_sources([folder])))
+    assert said[0].startswith("Recovered modes, batch 64: top-k ends at 1")
     assert "not comparable with plain with batch 64" in said[0]
     assert said[-1].startswith("With 1 seed a method this is an impression")
+
+
+def test_plain_training_alone(synthetic, tmp_path):
+    folder = synthetic.folder(tmp_path / "alone", seeds=(0,), sizes=(64,), methods=("plain",))
+    sources = open_sources([folder])
+    assert headline(gather(sources))[0].startswith("Recovered modes, batch 64: plain training ends")
+    assert 'id="comparison"' not in render(sources)
+
+
+def test_methods_without_plain_training(synthetic, tmp_path):
+    folder = synthetic.folder(tmp_path / "none", seeds=(0, 1), sizes=(64,), methods=("top-k",))
+    sources = open_sources([folder])
+    (first, _) = headline(gather(sources))
+    assert first.startswith("Recovered modes, batch 64: top-k ends at")
+    assert "plain" not in first
+    assert 'id="comparison"' not in render(sources)
 
 
 def test_several_runs_on_one_page(synthetic, synthetic_run, tmp_path):
