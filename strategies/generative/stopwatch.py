@@ -83,6 +83,7 @@ class Stopwatch:
 
     def _since(self, start: tuple[float, float, float], *, wait: bool) -> tuple[float, float]:
         real, working, cpu = (a - b for a, b in zip(self._now(wait=wait), start, strict=True))
-        # What the clock leaves out is a compilation, which keeps one core busy.
-        left_out = max(0.0, real - working)
-        return working, max(0.0, cpu - left_out)
+        # What the clock leaves out is a compilation in one thread. How much of a core that had is
+        # not known; on a busy machine as much as all else, on an idle one a whole one.
+        core = min(1.0, cpu / real) if real > 0 else 1.0
+        return working, max(0.0, cpu - core * max(0.0, real - working))
