@@ -52,6 +52,33 @@ def measure_charts(entries: Sequence[Entry], measure: Measure, clock: Clock) -> 
     return line_charts(lines, x, y)
 
 
+def batch_charts(entries: Sequence[Entry], measure: Measure) -> list[Markup]:
+    """A measure at the end against the batch size, for a desk and for a phone.
+
+    Args:
+        entries: Methods and plain training of one suite, each with its batch sizes.
+        measure: What is drawn.
+
+    Returns:
+        Both charts; nothing where there is one batch size only.
+    """
+    sizes = sorted({entry.summary.batch_size for entry in entries})
+    if len(sizes) < 2:
+        return []
+    lines: dict[str, Line] = {}
+    for entry in entries:
+        points = [
+            (float(other.summary.batch_size), value.scaled(scale_of(measure)))
+            for other in entries
+            if other.style.name == entry.style.name
+            and (value := other.summary.measure(measure.name)) is not None
+        ]
+        lines.setdefault(entry.style.name, Line(entry.style, points))
+    x = Axis("batch size", logarithmic=True, ticks=sizes)
+    y = Axis(measure.title, " %" if measure.percent else "")
+    return line_charts(list(lines.values()), x, y)
+
+
 def _falls_far(lines: Sequence[Line], measure: Measure) -> bool:
     values = [value.mean for line in lines for _, value in line.points]
     least = min(values)

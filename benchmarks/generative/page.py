@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.generative import table
 from benchmarks.generative.aggregate import measures_of
-from benchmarks.generative.charts import measure_charts
+from benchmarks.generative.charts import batch_charts, measure_charts
 from benchmarks.generative.comparison import compare
 from benchmarks.generative.comparison_table import (
     COMPARISON_NOTE,
@@ -61,11 +61,12 @@ def render(sources: Sequence[Source[GenerativeResults]]) -> str:
         comparisons=[one for source in sources for one in _comparisons(source, len(sources) > 1)],
         comparison_note=COMPARISON_NOTE,
         published=[line for source in sources for line in beside_published(source)],
+        batches=_batches(gathered),
         measures=[_measure(gathered, measure) for measure in measures],
         samples=_samples(gathered),
         developments=developments,
         fact_columns=FACTS,
-        facts=[_facts(entry) for entry in _each_once(gathered.groups)],
+        facts=[_facts(entry) for entry in each_once(gathered.groups)],
     )
 
 
@@ -84,6 +85,22 @@ def _comparisons(source: Source[GenerativeResults], several: bool) -> list[dict[
         }
         for one in compare(source.results.runs)
     ]
+
+
+def _batches(gathered: Gathered) -> list[dict[str, Any]]:
+    """The headline measure against the batch size, a section for each suite."""
+    suites = list(dict.fromkeys(source.results.suite for source in gathered.sources))
+    made = []
+    for suite in suites:
+        entries = [
+            entry for entry in each_once(gathered.groups) if entry.source.results.suite == suite
+        ]
+        charts = batch_charts(entries, measures_in(entries)[0])
+        if charts:
+            styles = {entry.style.name: entry.style for entry in entries}
+            title = suite if len(suites) > 1 else ""
+            made.append({"title": title, "charts": charts, "legend": legend(list(styles.values()))})
+    return made
 
 
 def _measure(gathered: Gathered, measure: Measure) -> dict[str, Any]:
@@ -136,7 +153,7 @@ def _developments(gathered: Gathered) -> list[dict[str, Any]]:
     return made
 
 
-def _each_once(groups: Sequence[Group]) -> list[Entry]:
+def each_once(groups: Sequence[Group]) -> list[Entry]:
     """Plain training and methods of all groups; that with twice the batch is in its own group."""
     return [entry for group in groups for entry in [*group.own_references, *group.methods]]
 

@@ -36,10 +36,11 @@ def test_headings_and_charts(page):
                     "Recovered modes in the course of training",
                     "High-quality samples in the course of training", "Samples",
                     "Samples in the course of training", "What it took",
-                    "Beside published figures"):  # fmt: skip
+                    "Beside published figures", "Against the batch size"):  # fmt: skip
         assert heading in shown
-    # Three measures, two batch sizes, over steps and over time, for a desk and for a phone.
-    assert page.count('class="chart"') == 3 * 2 * 2 * 2
+    # Three measures, two batch sizes, over steps and over time; and one over the batch size; each
+    # for a desk and for a phone.
+    assert page.count('class="chart"') == (3 * 2 * 2 + 1) * 2
     assert "steps of training" in shown
     assert "seconds of processor time, training and selection" in shown
 

@@ -206,3 +206,9 @@ def test_bad_input_is_said_in_one_sentence(run_folder, tmp_path):
     (tmp_path / "results.json").write_text(json.dumps({**record, "runs": []}))
     with pytest.raises(FormatError, match="no finished run"):
         html.write_report(tmp_path)
+
+
+def test_only_numbers_get_minus_signs():
+    assert html.number("-1.2 ± 0.3") == "\N{MINUS SIGN}1.2<small> ± 0.3</small>"
+    assert html.number("speed-up, top-5") == "speed-up, top-5"
+    assert html.number("<b>") == "&lt;b&gt;"
