@@ -188,8 +188,9 @@ class _Training(Callback):
             self.measure(0)
         self._mark = time.process_time()
         with warnings.catch_warnings():
-            # The counts of the classes are in the results.
+            # The counts of the classes and the greatest weights are in the results.
             warnings.filterwarnings("ignore", message=".* chose no row of class ")
+            warnings.filterwarnings("ignore", message="weights: a row that .* chose weighs ")
             self.trainer.fit(self.epochs)
 
     def state_dict(self) -> dict[str, Any]:

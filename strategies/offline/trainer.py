@@ -37,6 +37,7 @@ from strategies.offline.choosing import Choice
 from strategies.offline.data import training_data
 from strategies.offline.divergence import DivergedError
 from strategies.offline.drift import Drift
+from strategies.offline.heavy_rows import warn_of_heavy_rows
 from strategies.offline.history import EpochRecord, History
 from strategies.offline.losses import RowLosses
 from strategies.offline.progress import ProgressBar
@@ -74,9 +75,10 @@ class CoresetTrainer:
             share of Σ ‖∇f_i‖ (see `clcore.select_within`); the coreset's report certifies it.
         per_class: True: every class gets its share of the rows; False: one choice over all rows;
             None: as the selector does by itself (CRAIG and GradMatch go by class).
-        weighted: True: the weights of the coreset count in the loss; `"sampling"`: each row is
-            trained on as often as it weighs, which is the same on average and bears weights of
-            hundreds; False: they are left out.
+        weighted: True: the weights of the coreset count in the loss, with a warning, once a fit,
+            where a row weighs more than one and a half batches; `"sampling"`: each row is trained
+            on as often as it weighs, which is the same on average and bears weights of hundreds;
+            False: they are left out.
         validation: Rows whose loss counts for selectors with such an option (GLISTER, GradMatch),
             in the forms of `data`.
         signals: Signals that do not depend on the model, `[n, ...]` by name, for example
@@ -220,7 +222,7 @@ class CoresetTrainer:
         self.history = History()
         self.orders = torch.Generator().manual_seed(seed)
         self._saved_at: int | None = None
-        self._stopped = False
+        self._stopped = self._warned = False
 
     @property
     def coreset(self) -> Coreset | None:
@@ -252,7 +254,7 @@ class CoresetTrainer:
                 earlier run and `resume` is not set.
         """
         whole_number("epochs", epochs)
-        self._stopped = False
+        self._stopped = self._warned = False
         self._start(resume)
         for callback in self.callbacks:
             callback.on_fit_start(self, epochs)
@@ -324,8 +326,11 @@ class CoresetTrainer:
         selected = self.selections.refresh(self.epoch)
         select_seconds = self._now() - started
         passes = self.probe.cost - spent
-        coreset = self.selections.coreset
-        if selected and coreset is not None:
+        choice, coreset = self.selections.choice, self.selections.coreset
+        if selected and choice is not None and coreset is not None:
+            if self.weighted is True and not self._warned:
+                name, batch = choice.selector.name, self.steps.batch_size
+                self._warned = warn_of_heavy_rows(coreset, name, batch)
             for callback in self.callbacks:
                 callback.on_selection(self, coreset)
         started = self._now()
