@@ -34,7 +34,6 @@ from clcore.errors import ArgumentError
 from clcore.guard import guard
 from clcore.selector import Selector
 from strategies.generative.batch_sampler import CoresetBatchSampler
-from strategies.generative.extractors import one_head
 from strategies.generative.gan_losses import (
     GANLoss,
     Penalty,
@@ -45,6 +44,7 @@ from strategies.generative.gan_losses import (
     interpolated_penalty,
     r1_penalty,
 )
+from strategies.generative.gan_scores import Scorer, require_fit
 from strategies.generative.image_rows import Transform
 from strategies.generative.importance import importance_latents
 from strategies.generative.latents import Prior, draw_latents, select_latents
@@ -156,12 +156,12 @@ class GANTrainer(TrainingLoop):
         self.latent_factor = latent_factor
         self.top_k = _schedule(top_k, self.batch_size)
         self.importance = _measure(importance)
-        if not 0 <= gradient_penalty < float("inf"):
-            raise ArgumentError(f"gradient_penalty must be at least 0, not {gradient_penalty!r}")
-        self.gradient_penalty = float(gradient_penalty)
+        self.gradient_penalty = _factor(gradient_penalty)
         self.discriminator_steps = whole_number("discriminator_steps", discriminator_steps, least=1)
         self.head = None if head is None else whole_number("head", head)
-        self._try_networks()
+        few = self._draw(_TRIAL, torch.Generator().manual_seed(0))
+        self._scorer = Scorer(discriminator, self.head)
+        require_fit(generator, self._scorer, few, tuple(self.data.shape))
         self.average = averaged_model("generator", generator, ema)
         self.ema = float(ema)
 
@@ -227,8 +227,8 @@ class GANTrainer(TrainingLoop):
         r1 = self.gradient_penalty > 0 and self.penalty == "r1"
         if r1:
             real = real.detach().requires_grad_()
-        scores = self._scores(real)
-        on_real, on_fake = discriminator_losses(self.loss, scores, self._scores(fake))
+        scores = self._scorer(real)
+        on_real, on_fake = discriminator_losses(self.loss, scores, self._scorer(fake))
         loss = on_real.mean() + on_fake.mean()
         self.last["discriminator"] = self._finite("discriminator", loss)
         passes = [2, 2]
@@ -236,7 +236,7 @@ class GANTrainer(TrainingLoop):
             penalty = (
                 r1_penalty(scores, real)
                 if r1
-                else interpolated_penalty(self._scores, real, fake, self._draws)
+                else interpolated_penalty(self._scorer, real, fake, self._draws)
             )
             penalty = self.gradient_penalty * penalty
             self.last["gradient_penalty"] = self._finite("gradient_penalty", penalty)
@@ -255,7 +255,7 @@ class GANTrainer(TrainingLoop):
             latents = self._latents()
         else:
             latents, weights = self._important()
-        scores = self._scores(self.generator(latents))
+        scores = self._scorer(self.generator(latents))
         losses = generator_losses(self.loss, scores)
         losses = losses if weights is None else weights * losses
         if self.top_k is not None:
@@ -286,7 +286,7 @@ class GANTrainer(TrainingLoop):
             found = importance_latents(
                 self.batch_size, self.generator, self.latent_factor, size=self.latent_size,
                 prior=self.prior, measure="gradient" if gradient else "jacobian",
-                discriminator=_Scorer(self) if gradient else None,
+                discriminator=self._scorer if gradient else None,
                 loss=lambda scores: generator_losses(self.loss, scores),
                 randomness=self._draws, device=self.device,
             )  # fmt: skip
@@ -298,66 +298,6 @@ class GANTrainer(TrainingLoop):
     def _draw(self, count: int, randomness: torch.Generator) -> Tensor:
         size, prior = self.latent_size, self.prior
         return draw_latents(count, size, prior, None, randomness, torch.float32).to(self.device)
-
-    def _scores(self, images: Tensor) -> Tensor:
-        return scores_of(self.discriminator(images), len(images), self.head)
-
-    def _try_networks(self) -> None:
-        """Run both networks once, so that what doesn't fit is said at the door."""
-        latents = self._draw(_TRIAL, torch.Generator().manual_seed(0))
-        with guard(self.generator, self.discriminator, seed=0), torch.no_grad():
-            self.generator.eval()
-            self.discriminator.eval()
-            made = _tried("generator", self.generator, latents, f"latent_size {self.latent_size}")
-            wanted = (_TRIAL, *self.data.shape)
-            if not isinstance(made, Tensor) or tuple(made.shape) != wanted:
-                what = tuple(made.shape) if isinstance(made, Tensor) else type(made).__name__
-                raise ArgumentError(
-                    f"generator must make {wanted} of {_TRIAL} latents, as the data are, not {what}"
-                )
-            shape = f"images of shape {tuple(self.data.shape)}"
-            scores_of(_tried("discriminator", self.discriminator, made, shape), _TRIAL, self.head)
-
-
-def scores_of(outputs: object, rows: int, head: int | None = None) -> Tensor:
-    """Read a discriminator's scores.
-
-    Args:
-        outputs: What it returned: `[b]`, `[b, 1]` or `[b, 1, 1, 1]`; of several heads the tuple.
-        rows: b.
-        head: Which output is the score, where there are several.
-
-    Returns:
-        `[b]`, with their graph.
-
-    Raises:
-        ArgumentError: If there is not one score for each image.
-    """
-    scores = one_head(outputs, head)
-    if scores.ndim == 0 or len(scores) != rows or scores.numel() != rows:
-        raise ArgumentError(
-            f"discriminator must return one score for each of {rows} images, not shape "
-            f"{tuple(scores.shape)}: of patches take the mean"
-        )
-    return scores.reshape(-1)
-
-
-class _Scorer(nn.Module):
-    """The discriminator with one score an image, as `importance_latents` runs it."""
-
-    def __init__(self, trainer: GANTrainer) -> None:
-        super().__init__()
-        self.discriminator, self.head = trainer.discriminator, trainer.head
-
-    def forward(self, images: Tensor) -> Tensor:
-        return scores_of(self.discriminator(images), len(images), self.head)
-
-
-def _tried(name: str, network: nn.Module, values: Tensor, what: str) -> object:
-    try:
-        return network(values)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        raise ArgumentError(f"{name} doesn't take {what}: {error}") from error
 
 
 def _schedule(top_k: object, batch_size: int) -> TopKSchedule | None:
@@ -385,3 +325,11 @@ def _measure(importance: object) -> Literal["jacobian", "gradient"] | None:
     raise ArgumentError(
         f"importance must be True, False, 'jacobian' or 'gradient', not {importance!r}"
     )
+
+
+def _factor(gradient_penalty: object) -> float:
+    if isinstance(gradient_penalty, bool) or not isinstance(gradient_penalty, int | float):
+        raise ArgumentError(f"gradient_penalty must be a number, not {gradient_penalty!r}")
+    if not 0 <= gradient_penalty < float("inf"):
+        raise ArgumentError(f"gradient_penalty must be at least 0, not {gradient_penalty!r}")
+    return float(gradient_penalty)
