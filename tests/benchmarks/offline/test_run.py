@@ -14,6 +14,7 @@ from benchmarks.reporting import read_any_results, read_events, read_results
 from benchmarks.reporting.results import results_schema
 from benchmarks.running import folder
 from clcore.errors import ArgumentError, FormatError
+from strategies.offline import heavy_rows, trainer
 
 CLOCKS = (
     "seconds", "speedup", "speedup_accuracy", "speedup_cpu", "speedup_accuracy_cpu",
@@ -205,6 +206,23 @@ def test_wrong_labels_are_counted(make_suite, tmp_path):
     # Rows with the greatest errors are those with wrong labels.
     assert runs["el2n"].wrong_labels > runs["random"].wrong_labels
     assert runs["el2n"].hardest_chosen is not None
+
+
+def test_heavy_rows_are_in_the_results_and_not_warned_of(make_suite, tmp_path, monkeypatch):
+    told = []
+
+    def warn(coreset, name, batch_size):
+        told.append(heavy_rows.warn_of_heavy_rows(coreset, name, batch_size))
+        return told[-1]
+
+    monkeypatch.setattr(heavy_rows, "LIMIT", 0.0)
+    monkeypatch.setattr(trainer, "warn_of_heavy_rows", warn)
+    suite = make_suite(methods=("full", "craig"), epochs=2)
+    # Warnings are errors here, so a cell that warned would have failed.
+    results = runner.run(folder.create(tmp_path / "run", suite))
+    assert told == [True]
+    run = next(run for run in results.runs if run.method == "craig")
+    assert run.weights.greatest > 1.0
 
 
 def test_schedules(make_suite):
