@@ -47,7 +47,7 @@ def _suites() -> list[tuple[str, str]]:
     from benchmarks import suites
 
     found = [suites.find(name) for name in suites.names()]
-    return [(suite.name, f"{suite.kind:<9}  {suite.title}") for suite in found]
+    return [(suite.name, f"{suite.kind:<10}  {suite.title}") for suite in found]
 
 
 def _datasets() -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 The GAN on images follows Miyato et al., "Spectral normalization for generative adversarial
 networks", ICLR 2018: with `hidden=(64, 128, 256)` and `blocks=1` it is the standard CNN of their
-appendix for 32 x 32 pixels; with `blocks=0` the one of DCGAN, and a third as dear.
+appendix for 32 x 32 pixels; with `blocks=0` it is nearer to DCGAN's, and much cheaper.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ class ConvGenerator(nn.Module):
         shape: Of one image.
         hidden: Channels of the discriminator's levels, here from the last to the first.
         blocks: Where above 0, the image begins with twice the channels of the last level, so that
-            none has to be halved on the way.
+            none has to be halved before the image is whole; else the last doubling leaves a quarter
+            of the first level's.
     """
 
     def __init__(
@@ -165,7 +166,7 @@ class ConvGenerator(nn.Module):
     ) -> None:
         super().__init__()
         side = halved(shape, len(hidden))
-        channels = [*reversed(hidden), max(1, hidden[0] // 2)]
+        channels = [*reversed(hidden), max(1, hidden[0] // 4)]
         if blocks:
             channels = [2 * hidden[-1], *reversed(hidden)]
         layers: list[nn.Module] = [

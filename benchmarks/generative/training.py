@@ -70,6 +70,7 @@ class Training:
         self.learner = make_learner(suite, cell, method, self.data, self.chosen, shared)
         self.prepared = self.learner.prepared
         self.steps = 0
+        self._last: torch.Tensor | None = None
 
     def resume(self) -> None:
         """Go back to the last checkpoint.
@@ -110,7 +111,7 @@ class Training:
     def _measure(self) -> None:
         """Measure samples, draw some of them, and write a checkpoint."""
         trainer, started = self.learner.trainer, time.perf_counter()
-        samples = self._samples(self.suite.samples)
+        samples = self._samples()
         values = {**self.learner.measure(), **self.meter.measure(samples)}
         picture = picture_name(self.steps)
         self._draw(samples, picture)
@@ -136,10 +137,11 @@ class Training:
             if old.name != name:
                 old.unlink()
 
-    def _samples(self, count: int) -> torch.Tensor:
+    def _samples(self) -> torch.Tensor:
         """Samples from the same latents at each point."""
         seed = derived_seed(self.cell.seed, "samples")
-        return self.learner.sample(count, seed).cpu()
+        self._last = self.learner.sample(self.suite.samples, seed).cpu()
+        return self._last
 
     def _draw(self, samples: torch.Tensor, name: str) -> None:
         if self.data.modes is not None:
@@ -149,7 +151,8 @@ class Training:
             draw_images(samples[:SHOWN], self.folder / name, low=self.data.low, high=1.0)
 
     def _finish(self) -> GenerativeRun:
-        samples = self._samples(self.suite.samples)
+        # A cell that was left after its last point makes them again.
+        samples = self._samples() if self._last is None else self._last
         self._draw(samples, LAST)
         write_tensors(self.folder / "samples.safetensors", {"samples": samples[:KEPT]}, {})
         passes, selection = self.learner.passes()
