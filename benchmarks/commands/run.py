@@ -120,10 +120,11 @@ def _folder(
     kind = kind_of(suite.kind)
     for chosen in choice:
         if chosen not in kind.choice:
+            article = "an" if kind.name[0] in "aeiou" else "a"
             option = {"memory_sizes": "memory"}.get(chosen, chosen).replace("_", "-")
             raise ArgumentError(
-                f"--{option}: {suite.name} is an {kind.name} suite, which has no {option}; it has "
-                f"{', '.join(kind.choice.values())}".replace("an continual", "a continual")
+                f"--{option}: {suite.name} is {article} {kind.name} suite, which has no {option}; "
+                f"it has {', '.join(kind.choice.values())}"
             )
     if assignments:
         suite = override(suite, assignments, fixed=(*kind.fixed, *kind.choice))
