@@ -109,7 +109,7 @@ def _measured(
     zeros = problem.zeros()
     line: dict[str, Any] = {
         "rows": f"`{name}`",
-        "picks": float(k),
+        "picks": k,
         "seconds": timings.spread(name),
         "start": Spread.of(gradient_error(problem, each, zeros).absolute for each in found),
         "end": Spread.of(gradient_error(problem, each, best.w).absolute for each in found),
