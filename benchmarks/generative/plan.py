@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 
+import torch
+
 from benchmarks import datasets
 from benchmarks.datasets import TableSet
 from benchmarks.generative.method import GenerativeMethod, find, make_selector
@@ -66,7 +68,8 @@ def check(suite: GenerativeSuite) -> None:
 
     Raises:
         UnknownNameError: There is no such data set, or no selector of a name in the options.
-        ArgumentError: A selector has no such option, or the data set holds no images.
+        ArgumentError: A selector has no such option, the data set holds no images, or there is no
+            GPU where the suite wants one.
         DataUnavailableError: A package that the suite needs is not installed.
     """
     if not suite.gaussian:
@@ -74,12 +77,20 @@ def check(suite: GenerativeSuite) -> None:
             raise UnknownNameError("data set", suite.dataset, [*datasets.names(), "gaussians"])
         if isinstance(datasets.REGISTRY.create(suite.dataset), TableSet):
             raise ArgumentError(f"dataset: {suite.dataset} holds no images")
+    if suite.device == "cuda" and not torch.cuda.is_available():
+        raise ArgumentError(
+            f"device: {suite.name} is for a GPU, and PyTorch finds none here; what it can be set "
+            "to for a CPU stands in the suite's file, and begins with --set device=cpu"
+        )
     for options in (suite.latent_options, suite.image_options):
         for name in options:
             make_selector(name, options)
     if suite.learner == "diffusion":
         _require("diffusers", "a diffusion model", "diffusion")
-    chosen = any(method.images or method.subset for method in methods_of(suite))
+    chosen = any(
+        method.images or method.subset not in (None, "random-subset")
+        for method in methods_of(suite)
+    )
     if "efficientnet-lite0" in (suite.extractor, suite.embedding if chosen else "pixels") and not (
         suite.gaussian
     ):

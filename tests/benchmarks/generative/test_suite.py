@@ -13,7 +13,7 @@ from benchmarks.running import folder
 from benchmarks.running.kind import NAMES as KINDS
 from benchmarks.running.kind import kind_of
 from benchmarks.settings import from_plain, override, to_plain
-from clcore.errors import ArgumentError, UnknownNameError
+from clcore.errors import ArgumentError, DataUnavailableError, UnknownNameError
 
 SHIPPED = [name for name in suites.names() if suites.find(name).kind == "generative"]
 
@@ -116,6 +116,22 @@ def test_data_sets_that_there_are_not(make_suite):
         check(make_suite(dataset="covtype"))
     check(make_suite("points"))
     require(make_suite("points"))
+
+
+def test_what_is_missing_is_said_before_anything_runs(make_suite, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ArgumentError, match="--set device=cpu"):
+        check(make_suite(device="cuda"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    for suite, extra in (
+        (make_suite(extractor="efficientnet-lite0"), "images"),
+        (make_suite(methods=("k-center",), embedding="efficientnet-lite0"), "images"),
+        (make_suite("diffusion"), "diffusion"),
+    ):
+        with pytest.raises(DataUnavailableError, match=rf"clcore\[{extra}\]"):
+            check(suite)
+    # Embeddings that no method looks at need no package.
+    check(make_suite(methods=("plain", "top-k", "random-subset"), embedding="efficientnet-lite0"))
 
 
 @pytest.mark.parametrize(
