@@ -27,7 +27,7 @@ from clcore import Coreset, Cost, Pool, Probe
 from clcore.errors import ArgumentError, FormatError
 from clcore.quotas import fair_shares
 
-Quota = Literal["class", "task"]
+Quota = Literal["class", "task", "class-and-task"]
 Reselect = Literal["new", "all"]
 
 
@@ -51,7 +51,10 @@ class ConsolidatingBuffer(Buffer):
         max_size: Budget in exemplars; the arguments not listed are those of every buffer
             (`Memory`).
         quota: Whether the budget is shared among each `"class"`, each `"task"` (each experience,
-            where the stream has no task labels), or (None) not.
+            where the stream has no task labels), each class of each task (`"class-and-task"`), or
+            (None) not. Where classes come again in later tasks, `"class"` chooses anew among all
+            rows of a class, of which a large experience has more than the memory: the last task
+            crowds out the others.
         reselect: Which groups choose again: those with `"new"` rows, the others keeping their
             first ones; or `"all"` that have new rows or must give some up.
         probe: Computes the signals; without one they are taken from columns of that name given
@@ -63,6 +66,7 @@ class ConsolidatingBuffer(Buffer):
     """
 
     owned_columns: ClassVar[tuple[str, ...]] = ("rank",)
+    quotas: ClassVar[tuple[Quota | None, ...]] = ("class", "task", "class-and-task", None)
 
     def __init__(
         self,
@@ -80,8 +84,9 @@ class ConsolidatingBuffer(Buffer):
         super().__init__(
             max_size, max_bytes=max_bytes, seed=seed, device=device, transform=transform
         )
-        if quota not in ("class", "task", None):
-            raise ArgumentError(f"quota: got {quota!r}; 'class', 'task' or None is needed")
+        if quota not in self.quotas:
+            *names, last = map(repr, self.quotas)
+            raise ArgumentError(f"quota: got {quota!r}; {', '.join(names)} or {last} is needed")
         if reselect not in ("new", "all"):
             raise ArgumentError(f"reselect: got {reselect!r}; 'new' or 'all' is needed")
         self.quota, self.reselect = quota, reselect
@@ -189,6 +194,8 @@ class ConsolidatingBuffer(Buffer):
     def _keys(self, y: Tensor, task: Tensor) -> Tensor:
         if self.quota is None:
             return torch.zeros(len(y), dtype=torch.int64)
+        if self.quota == "class-and-task":
+            return (task.cpu() << 32) + y.cpu()
         return (y if self.quota == "class" else task).cpu()
 
     def _choose_all(

@@ -45,7 +45,7 @@ up to 5 in one.
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -101,6 +101,7 @@ class GCRBuffer(ConsolidatingBuffer):
     """
 
     source: ReplayGradients
+    quotas: ClassVar[tuple[Quota | None, ...]] = ("class", "task", None)
 
     def __init__(
         self,

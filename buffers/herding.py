@@ -39,7 +39,8 @@ class HerdingBuffer(SelectorBuffer):
     Args:
         max_size: Budget in exemplars; the arguments not listed are those of every buffer
             (`Memory`).
-        quota: Whether the budget is shared among each `"class"`, each `"task"`, or (None) not.
+        quota: Whether the budget is shared among each `"class"`, each `"task"`, each class of each
+            task (`"class-and-task"`), or (None) not.
         reselect: Which groups choose again: those with `"new"` rows, or `"all"`.
         probe: Computes the features; without one they are taken from a column `features` given
             to `add`, or from the model of the strategy in `post_adapt`.

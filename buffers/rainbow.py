@@ -61,7 +61,8 @@ class RainbowBuffer(SelectorBuffer):
         first: Whether the first choice is `"rainbow"` too, or `"random"` as the authors'.
         spread: Over the `"whole"` range of uncertainty, or by the authors' `"step"`.
         ties: Order of rows of equal uncertainty: `"random"`, or by the model's `"confidence"`.
-        quota: Whether the budget is shared among each `"class"`, each `"task"`, or (None) not.
+        quota: Whether the budget is shared among each `"class"`, each `"task"`, each class of each
+            task (`"class-and-task"`), or (None) not.
         reselect: Which groups choose again: those with `"new"` rows, the others keeping their
             first ones; or `"all"` that have new rows or must give some up.
         probe: Computes `perturbed_logits` by its own perturbation; without one they are taken

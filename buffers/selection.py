@@ -38,7 +38,8 @@ class SelectorBuffer(ConsolidatingBuffer):
         selector: A selector of `clcore`, or the name of one (`"k-center"`).
         max_size: Budget in exemplars; the arguments not listed are those of every buffer
             (`Memory`).
-        quota: Whether the budget is shared among each `"class"`, each `"task"`, or (None) not.
+        quota: Whether the budget is shared among each `"class"`, each `"task"`, each class of each
+            task (`"class-and-task"`), or (None) not.
         reselect: Which groups choose again: those with `"new"` rows, the others keeping their
             first ones; or `"all"` that have new rows or must give some up.
         probe: Computes the selector's signals; without one they are taken from columns of that

@@ -120,6 +120,32 @@ def test_quota_per_task():
     assert buffer.task_counts() == {0: 5, 1: 2, 2: 5}
 
 
+@pytest.mark.parametrize("selector", ["random", "herding"])
+def test_quota_per_class_and_task_keeps_early_tasks(selector):
+    by_class = SelectorBuffer(selector, 30, quota="class")
+    by_both = SelectorBuffer(selector, 30, quota="class-and-task")
+    for task in range(5):
+        x, y = feats(300, task), torch.arange(300) % 3
+        by_class.add(x, y, task, features=x)
+        by_both.add(x, y, task, features=x)
+    assert by_both.task_counts() == dict.fromkeys(range(5), 6)
+    assert by_both.class_counts() == by_class.class_counts() == dict.fromkeys(range(3), 10)
+    # Chosen anew among ten exemplars and a hundred new rows of a class, hardly an old one stays.
+    assert sum(n for task, n in by_class.task_counts().items() if task < 4) < 24
+
+
+def test_disjoint_classes_make_both_quotas_one():
+    held = []
+    for quota in ("class", "class-and-task"):
+        buffer = SelectorBuffer("k-center", 12, quota=quota)
+        for task in range(3):
+            x = feats(50, task)
+            buffer.add(x, torch.arange(50) % 2 + 2 * task, task, features=x)
+        held.append(buffer.all())
+    assert torch.equal(held[0].x, held[1].x)
+    assert torch.equal(held[0].y, held[1].y)
+
+
 def test_without_quota_the_selector_decides():
     features = torch.cat((feats(50) / 10, feats(50, 1) * 10))
     buffer = SelectorBuffer(Longest(), 20, quota=None)
