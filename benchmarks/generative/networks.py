@@ -156,9 +156,8 @@ class ConvGenerator(nn.Module):
         latent_size: Numbers of a latent.
         shape: Of one image.
         hidden: Channels of the discriminator's levels, here from the last to the first.
-        blocks: Where above 0, the image begins with twice the channels of the last level, so that
-            none has to be halved before the image is whole; else the last doubling leaves a quarter
-            of the first level's.
+        blocks: Where above 0, channels begin with twice those of the last level, and a 3 x 3
+            convolution ends it; else the last doubling makes the image.
     """
 
     def __init__(
@@ -166,24 +165,18 @@ class ConvGenerator(nn.Module):
     ) -> None:
         super().__init__()
         side = halved(shape, len(hidden))
-        channels = [*reversed(hidden), max(1, hidden[0] // 4)]
-        if blocks:
-            channels = [2 * hidden[-1], *reversed(hidden)]
+        channels = [2 * hidden[-1], *reversed(hidden)] if blocks else [*reversed(hidden), shape[0]]
         layers: list[nn.Module] = [
             nn.Linear(latent_size, channels[0] * side[0] * side[1]),
             nn.Unflatten(1, (channels[0], *side)),
-            nn.BatchNorm2d(channels[0]),
-            nn.ReLU(),
         ]
         for before, after in pairwise(channels):
-            layers += [
-                nn.ConvTranspose2d(before, after, 4, stride=2, padding=1),
-                nn.BatchNorm2d(after),
-                nn.ReLU(),
-            ]
-        # A last layer that sees its neighbours smooths what the doublings leave as a grid.
-        layers += [nn.Conv2d(channels[-1], shape[0], 3, padding=1), nn.Tanh()]
-        self.layers = nn.Sequential(*layers)
+            layers += [nn.BatchNorm2d(before), nn.ReLU()]
+            layers.append(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1))
+        if blocks:
+            layers += [nn.BatchNorm2d(channels[-1]), nn.ReLU()]
+            layers.append(nn.Conv2d(channels[-1], shape[0], 3, padding=1))
+        self.layers = nn.Sequential(*layers, nn.Tanh())
 
     def forward(self, z: Tensor) -> Tensor:
         """Images `[b, c, h, w]` from −1 to 1, of latents `[b, latent_size]`."""
