@@ -91,16 +91,15 @@ def _run(work: str, job: Path, size: int, limit: float) -> None:
                         stderr=errors,
                     )
                 )
-        _wait(work, processes, limit)
+        failed = _wait(work, processes, limit)
     finally:
         for process in processes:
             if process.poll() is None:
                 process.kill()
             process.wait()
-    for rank, process in enumerate(processes):
-        if process.returncode != 0:
-            words = _last_words(job.parent / f"errors-{rank}", process.returncode)
-            raise WorkerError(f"{work}: process {rank} of {size} {words}")
+    if failed is not None:
+        words = _last_words(job.parent / f"errors-{failed}", processes[failed].returncode)
+        raise WorkerError(f"{work}: process {failed} of {size} {words}")
 
 
 def _environment(rank: int, size: int, port: int) -> dict[str, str]:
@@ -118,19 +117,26 @@ def _environment(rank: int, size: int, port: int) -> dict[str, str]:
     }
 
 
-def _wait(work: str, processes: list[subprocess.Popen[bytes]], limit: float) -> None:
-    """Wait until all have ended, or one has failed."""
+def _wait(work: str, processes: list[subprocess.Popen[bytes]], limit: float) -> int | None:
+    """Wait until all have ended well, or one has failed, whose rank is returned.
+
+    Those that are killed then are not to be taken for the cause.
+    """
     until = time.monotonic() + START + limit
-    while any(process.poll() is None for process in processes):
-        if any(process.poll() not in (None, 0) for process in processes):
-            return
+    while True:
+        codes = [process.poll() for process in processes]
+        failed = [rank for rank, code in enumerate(codes) if code not in (None, 0)]
+        if failed:
+            return failed[0]
+        if all(code == 0 for code in codes):
+            return None
         if time.monotonic() > until:
             raise WorkerError(f"{work}: took longer than limit={limit:g} seconds; set more")
         time.sleep(_POLL)
 
 
 def _last_words(errors: Path, code: int) -> str:
+    """Say how a process ended: the signal or status, and the last line that it wrote."""
     lines = errors.read_text(errors="replace").strip().splitlines()
-    if code < 0:
-        return f"was ended by signal {-code}"
-    return f"failed: {lines[-1][:300]}" if lines else f"ended with status {code}"
+    ended = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+    return f"{ended}: {lines[-1][:300]}" if lines else ended

@@ -87,8 +87,9 @@ def _table(taken: dict[str, list[Measured]], settings: OutOfCoreSettings, *, fit
             }
         )
     size = 4 * settings.rows * settings.columns / 1e9
+    often = f"median (quartiles) of {settings.repeats}" if settings.repeats > 1 else "timed once"
     notes = [
-        f"Processor seconds of the slower process, median (quartiles) of {settings.repeats}; "
+        f"Processor seconds of the slower process, {often}; "
         "memory of one process at its highest, libraries and mapped pages of the file included. "
         f"A row is {settings.columns**0.5:.1f} from its centre, two rows of one centre "
         f"{(2 * settings.columns) ** 0.5:.1f} from each other."

@@ -76,8 +76,32 @@ def test_two_processes_measure_and_leave_nothing_behind(tmp_path):
 
 @pytest.mark.slow
 def test_a_process_that_fails_is_named(tmp_path):
-    with pytest.raises(WorkerError, match=r"kd-tree: process \d of 2 failed: .*nowhere"):
+    with pytest.raises(
+        WorkerError, match=r"kd-tree: process \d of 2 ended with status 1: .*nowhere"
+    ):
         processes.measure("kd-tree", tmp_path / "nowhere.npy", SMALL)
+
+
+def test_the_first_to_fail_is_the_cause_and_not_those_that_lost_it():
+    class Process:
+        def __init__(self, *codes):
+            self.codes = list(codes)
+
+        def poll(self):
+            return self.codes.pop(0) if len(self.codes) > 1 else self.codes[0]
+
+    assert processes._wait("w", [Process(None, None, 0), Process(None, 1)], 1.0) == 1
+    assert processes._wait("w", [Process(None, 0), Process(0)], 1.0) is None
+
+
+def test_processes_that_never_end_are_given_up(monkeypatch):
+    class Endless:
+        def poll(self):
+            return None
+
+    monkeypatch.setattr(processes, "START", 0.0)
+    with pytest.raises(WorkerError, match="w: took longer than limit=0.1 seconds; set more"):
+        processes._wait("w", [Endless()], 0.1)
 
 
 def test_table_with_ratios_to_reading(monkeypatch, tmp_path):
