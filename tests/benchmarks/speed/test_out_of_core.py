@@ -100,7 +100,7 @@ def test_processes_that_never_end_are_given_up(monkeypatch):
             return None
 
     monkeypatch.setattr(processes, "START", 0.0)
-    with pytest.raises(WorkerError, match="w: took longer than limit=0.1 seconds; set more"):
+    with pytest.raises(WorkerError, match=r"w: took longer than limit=0\.1 seconds; set more"):
         processes._wait("w", [Endless()], 0.1)
 
 
