@@ -10,6 +10,7 @@ given up after the timeout; one that fails by an exception tells the others what
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from collections.abc import Callable, Mapping
@@ -54,7 +55,8 @@ class Group:
 
         Where `torch.distributed` is initialised already, by a trainer, with whatever backend, a
         gloo group is added to it; where the environment says that there are several processes, as
-        under `torchrun`, it is initialised with gloo; else this process is alone.
+        under `torchrun`, it is initialised with gloo, until the process ends; else this process is
+        alone.
 
         Args:
             timeout: Seconds that the others are waited for at each exchange.
@@ -78,6 +80,8 @@ class Group:
                 if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
                     return cls(0, 1, None, timeout)
                 dist.init_process_group("gloo", timeout=patience)
+                # Threads of gloo that outlive the interpreter may abort the process.
+                atexit.register(_leave)
             rank, size = dist.get_rank(), dist.get_world_size()
             group = dist.new_group(backend="gloo", timeout=patience)
         except (RuntimeError, ValueError) as error:
@@ -172,3 +176,11 @@ def _plain(tensor: Tensor) -> Tensor:
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0][:300] if lines else "without a message"
+
+
+def _leave() -> None:
+    """Take leave of the others, unless somebody has done so."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
