@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 
@@ -11,12 +10,10 @@ from benchmarks.generative.plan import GenerativeCell
 from benchmarks.generative.record import GenerativeRun
 from benchmarks.generative.suite import GenerativeSuite
 from benchmarks.generative.training import Training
-from benchmarks.reporting.events import SCHEMA as EVENT_SCHEMA
 from benchmarks.reporting.events import EventLog, Sink
-from benchmarks.reporting.results import write_text_atomically
 from benchmarks.running.failures import disk_errors
 from benchmarks.running.reproducible import reproducible
-from benchmarks.running.task import CellTask, end_event, read_result
+from benchmarks.running.task import CellTask, read_result, start_event, write_end
 from clcore.guard import guard
 
 
@@ -71,28 +68,11 @@ def _run(
             training.resume()
             log.write({"event": "resume", "iteration": training.steps})
         else:
-            log.write(_start(task, cell))
+            start = {"method": cell.method, "batch_size": cell.batch_size, "seed": cell.seed}
+            log.write(start_event(task, **start))
         if follow is not None:
             log.sinks.append(follow())
         run = training.run()
-        # The result first: who reads the `end` event finds it.
-        record = json.dumps(run.model_dump(mode="json"), indent=1)
-        write_text_atomically(task.folder / "result.json", record + "\n")
-        log.write(end_event(run, training.steps, task.folder))
+        write_end(log, task.folder, run, training.steps)
     shutil.rmtree(checkpoint, ignore_errors=True)
     return run
-
-
-def _start(task: CellTask, cell: GenerativeCell) -> dict[str, object]:
-    return {
-        "event": "start",
-        "schema": EVENT_SCHEMA,
-        "suite": task.suite.name,
-        "kind": task.suite.kind,
-        "method": cell.method,
-        "batch_size": cell.batch_size,
-        "seed": cell.seed,
-        "cell": cell.name,
-        "settings": task.settings,
-        "environment": task.environment,
-    }

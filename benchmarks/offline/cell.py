@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from benchmarks.offline.plan import OfflineCell
 from benchmarks.offline.record import OfflineRun
 from benchmarks.offline.suite import OfflineSuite
-from benchmarks.reporting.events import SCHEMA as EVENT_SCHEMA
 from benchmarks.reporting.events import EventLog, Sink
-from benchmarks.reporting.results import write_text_atomically
 from benchmarks.running.failures import disk_errors
 from benchmarks.running.reproducible import reproducible
-from benchmarks.running.task import CellTask, end_event, read_result
+from benchmarks.running.task import CellTask, read_result, start_event
 from clcore.guard import guard
 
 
@@ -76,37 +73,15 @@ def begin(
         log.write({"event": "resume", "iteration": iteration})
     else:
         log.write(
-            {
-                "event": "start",
-                "schema": EVENT_SCHEMA,
-                "suite": task.suite.name,
-                "kind": task.suite.kind,
-                "method": cell.method,
-                "fraction": cell.fraction,
-                "optimizer": cell.optimizer,
-                "seed": cell.seed,
-                "cell": cell.name,
-                "classes": len(classes),
-                "class_names": list(classes),
-                "settings": task.settings,
-                "environment": task.environment,
-            }
+            start_event(
+                task,
+                method=cell.method,
+                fraction=cell.fraction,
+                optimizer=cell.optimizer,
+                seed=cell.seed,
+                classes=len(classes),
+                class_names=list(classes),
+            )
         )
     if follow is not None:
         log.sinks.append(follow())
-
-
-def end(log: EventLog, task: CellTask, run: OfflineRun, iteration: int) -> OfflineRun:
-    """Write a cell's result and its last event.
-
-    Args:
-        log: The cell's event log.
-        task: The cell.
-        run: Its result.
-        iteration: Steps done.
-    """
-    # The result first: who reads the `end` event finds it.
-    record = json.dumps(run.model_dump(mode="json"), indent=1)
-    write_text_atomically(task.folder / "result.json", record + "\n")
-    log.write(end_event(run, iteration, task.folder))
-    return run

@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from benchmarks.offline.cell import begin, end
+from benchmarks.offline.cell import begin
 from benchmarks.offline.convex_data import ConvexData, build_convex_data
 from benchmarks.offline.convex_method import ConvexMethod, find_convex
 from benchmarks.offline.course import Course
@@ -32,7 +32,7 @@ from benchmarks.offline.plan import OfflineCell
 from benchmarks.offline.record import OfflineRun
 from benchmarks.offline.suite import OfflineSuite
 from benchmarks.reporting.events import EventLog, Sink
-from benchmarks.running.task import CellTask
+from benchmarks.running.task import CellTask, write_end
 from benchmarks.settings import derived_seed, from_plain, to_plain
 from clcore.coreset import Coreset
 from clcore.selectors import registry
@@ -92,7 +92,7 @@ def run_convex_cell(
         training.run()
         if course.coreset is not None:
             course.write_coreset(task.folder / "coreset.safetensors")
-        return end(log, task, course.finish(), training.iteration)
+        return write_end(log, task.folder, course.finish(), training.iteration)
 
 
 @lru_cache(maxsize=1)

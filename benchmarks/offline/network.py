@@ -16,7 +16,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import LambdaLR
 
 from benchmarks.models import build_model
-from benchmarks.offline.cell import begin, end
+from benchmarks.offline.cell import begin
 from benchmarks.offline.course import Course
 from benchmarks.offline.data import OfflineData, augmentation, build_data
 from benchmarks.offline.gradients import GradientCheck
@@ -28,7 +28,7 @@ from benchmarks.offline.record import OfflineRun
 from benchmarks.offline.suite import OfflineSuite
 from benchmarks.reporting.events import EventLog, Sink
 from benchmarks.running.reproducible import seed_everything
-from benchmarks.running.task import CellTask
+from benchmarks.running.task import CellTask, write_end
 from benchmarks.settings import derived_seed
 from clcore.coreset import Coreset
 from clcore.errors import FormatError
@@ -70,7 +70,7 @@ def run_network_cell(
         losses = training.meter.row_losses()
         draw(task.folder, data, course, losses)
         course.extra["hardest_chosen"] = hardest_chosen(course, losses)
-        run = end(log, task, course.finish(), training.iteration)
+        run = write_end(log, task.folder, course.finish(), training.iteration)
     shutil.rmtree(task.folder / "checkpoint", ignore_errors=True)
     return run
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +11,7 @@ from typing import Any
 from benchmarks import methods, metrics
 from benchmarks.models import build_model
 from benchmarks.reporting import EventLog, Run
-from benchmarks.reporting.events import SCHEMA as EVENT_SCHEMA
 from benchmarks.reporting.events import Sink
-from benchmarks.reporting.results import write_text_atomically
 from benchmarks.running.data import build_scenario, input_transform
 from benchmarks.running.evaluation import Evaluator, Predictor, network_predictor
 from benchmarks.running.failures import disk_errors
@@ -24,7 +21,7 @@ from benchmarks.running.monitor import Monitor
 from benchmarks.running.plan import Cell
 from benchmarks.running.reproducible import reproducible, seed_everything
 from benchmarks.running.state import CellState
-from benchmarks.running.task import CellTask, end_event, read_result
+from benchmarks.running.task import CellTask, read_result, start_event, write_end
 from benchmarks.scenarios import Scenario
 from benchmarks.settings import derived_seed
 from benchmarks.suites import Suite
@@ -130,21 +127,15 @@ class _CellRun:
             raise FormatError(f"{error}; {remedy}") from error
 
     def _start_event(self) -> dict[str, Any]:
-        return {
-            "event": "start",
-            "schema": EVENT_SCHEMA,
-            "suite": self.suite.name,
-            "kind": self.suite.kind,
-            "method": self.cell.method,
-            "seed": self.cell.seed,
-            "memory_size": self.cell.memory_size,
-            "cell": self.cell.name,
-            "experiences": len(self.scenario.evaluation),
-            "classes": self.scenario.classes,
-            "class_names": list(self.scenario.class_names),
-            "settings": self.task.settings,
-            "environment": self.task.environment,
-        }
+        return start_event(
+            self.task,
+            method=self.cell.method,
+            seed=self.cell.seed,
+            memory_size=self.cell.memory_size,
+            experiences=len(self.scenario.evaluation),
+            classes=self.scenario.classes,
+            class_names=list(self.scenario.class_names),
+        )
 
     # -- one experience ----------------------------------------------------------------------
 
@@ -245,8 +236,4 @@ class _CellRun:
         )
         if buffer is not None:
             buffer.save(self.folder / "memory.safetensors")
-        # The result first: who reads the `end` event finds it.
-        record = json.dumps(run.model_dump(mode="json"), indent=1)
-        write_text_atomically(self.folder / "result.json", record + "\n")
-        log.write(end_event(run, state.counts.iteration, self.folder))
-        return run
+        return write_end(log, self.folder, run, state.counts.iteration)

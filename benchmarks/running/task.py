@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from benchmarks.reporting import EventLog, Run, read_events
-from benchmarks.reporting.results import Record
+from benchmarks.reporting.events import SCHEMA
+from benchmarks.reporting.results import Record, write_text_atomically
 from benchmarks.running.plan import AnyCell
 from benchmarks.suites import AnySuite
 from clcore.errors import FormatError
@@ -71,6 +73,44 @@ def complete_log(folder: Path, run: Record) -> None:
         if events and events[-1]["event"] != "end":
             with EventLog(file) as log:
                 log.write(end_event(run, events[-1].get("iteration", 0), folder))
+
+
+def start_event(task: CellTask, **facts: Any) -> dict[str, Any]:
+    """The first event of a cell.
+
+    Args:
+        task: The cell.
+        **facts: What its kind of suite says besides: method, seed and the like.
+    """
+    return {
+        "event": "start",
+        "schema": SCHEMA,
+        "suite": task.suite.name,
+        "kind": task.suite.kind,
+        "cell": task.cell.name,
+        **facts,
+        "settings": task.settings,
+        "environment": task.environment,
+    }
+
+
+def write_end(log: EventLog, folder: Path, run: R, iteration: int) -> R:
+    """Write a cell's result and its last event.
+
+    Args:
+        log: The cell's event log.
+        folder: The cell's folder.
+        run: Its result.
+        iteration: Steps taken.
+
+    Returns:
+        The result.
+    """
+    # The result first: who reads the `end` event finds it.
+    record = json.dumps(run.model_dump(mode="json"), indent=1)
+    write_text_atomically(folder / "result.json", record + "\n")
+    log.write(end_event(run, iteration, folder))
+    return run
 
 
 def end_event(run: Record, iteration: int, folder: Path) -> dict[str, Any]:
