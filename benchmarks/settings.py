@@ -15,7 +15,10 @@ from clcore.errors import ArgumentError, UnknownNameError
 T = TypeVar("T")
 
 
-OPEN_ENDED = ("learning_rate", "scenario")
+BY_SELECTOR = ("options", "image_options", "latent_options")
+"""Settings that are mappings from names of selectors, hyphens and all, to their options."""
+
+OPEN_ENDED = ("learning_rate", "scenario", *BY_SELECTOR)
 """Settings that are mappings and take keys that are not there yet."""
 
 
@@ -80,7 +83,7 @@ def override(settings: T, assignments: Iterable[str], *, fixed: Iterable[str] = 
     seen: set[str] = set()
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
-        key = key.strip().replace("-", "_")
+        key = _spelled(key.strip())
         if not equals or not key:
             raise ArgumentError(f"--set: got {assignment!r}; key=value is needed")
         if key in seen:
@@ -88,6 +91,15 @@ def override(settings: T, assignments: Iterable[str], *, fixed: Iterable[str] = 
         seen.add(key)
         _assign(record, key, read_value(text.strip()), set(fixed))
     return from_plain(type(settings), record)
+
+
+def _spelled(key: str) -> str:
+    """A key with underscores, where it is no selector's name."""
+    parts = key.split(".")
+    spelled = [part.replace("-", "_") for part in parts]
+    if spelled[0] in BY_SELECTOR and len(parts) > 1:
+        spelled[1] = parts[1]
+    return ".".join(spelled)
 
 
 def _assign(record: dict[str, Any], key: str, value: Any, fixed: set[str]) -> None:

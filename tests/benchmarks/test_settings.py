@@ -66,6 +66,24 @@ def test_changes_are_written_as_they_would_be_typed():
     assert override(one_rate, back) == SUITE
 
 
+@pytest.mark.parametrize(
+    ("suite", "assignment", "field", "read"),
+    [
+        ("mnist-craig", "options.craig.gradients=last_layer", "options",
+         {"craig": {"gradients": "last_layer"}}),
+        ("fmnist-gan", "image_options.kernel-herding.bandwidth=2", "image_options",
+         {"kernel-herding": {"bandwidth": 2}}),
+        ("fmnist-gan", "latent-options.k-center.per-label=false", "latent_options",
+         {"k-center": {"per_label": False}}),
+    ],
+)  # fmt: skip
+def test_options_of_selectors_are_set_by_their_names(suite, assignment, field, read):
+    before = suites.find(suite)
+    found = override(before, [assignment])
+    assert read.items() <= getattr(found, field).items()
+    assert override(before, changed(before, found)) == found
+
+
 def test_given_twice():
     with pytest.raises(ArgumentError, match="'epochs' is given twice"):
         override(SUITE, ["epochs=1", "epochs=2"])
