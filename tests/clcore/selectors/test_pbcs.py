@@ -125,10 +125,11 @@ def test_learned_coresets_teach_more_than_random_ones():
     features = torch.randn(240, 10, generator=generator) + 2.5 * torch.eye(4, 10)[labels]
     wrong = torch.rand(240, generator=generator) < 0.3
     pool = Pool(features=features, labels=torch.where(wrong, (labels + 1) % 4, labels))
-    picks = select("pbcs", pool, 30).indices
     random = [trained_loss(pool, torch.randperm(240, generator=generator)[:30]) for _ in range(10)]
-    assert trained_loss(pool, picks) < sum(random) / len(random)
-    assert float(wrong[picks].float().mean()) < float(wrong.float().mean())
+    for seed in range(2):
+        drawn = torch.Generator().manual_seed(seed)
+        picks = select("pbcs", pool, 30, generator=drawn).indices
+        assert trained_loss(pool, picks) < 0.9 * sum(random) / len(random)
 
 
 def test_picks_beyond_the_mask_and_quotas():
