@@ -124,8 +124,16 @@ DIFFUSIONS = [
     for ema in (0.0, 0.9)
     for weights in ({}, {"weighted": True}, {"weighted": True, "reference": True})
 ]
+QUICK = 5
+"""Of so many combinations one is quick; 5 has no factor of the numbers of choices, so each choice
+stands beside each other one."""
 CASES = [
-    pytest.param(make, options, id=f"{make.__name__}-{place}")
+    pytest.param(
+        make,
+        options,
+        id=f"{make.__name__}-{place}",
+        marks=[] if place % QUICK == 0 else [pytest.mark.slow],
+    )
     for make, all_options in ((gan, GANS), (vae, VAES), (diffusion, DIFFUSIONS))
     for place, options in enumerate(all_options)
 ]
