@@ -8,9 +8,7 @@ import pytest
 import torch
 from avalanche.benchmarks import nc_benchmark, split_online_stream
 from avalanche.benchmarks.utils import (
-    AvalancheDataset,
     DataAttribute,
-    as_classification_dataset,
     concat_datasets,
     make_avalanche_dataset,
 )
@@ -18,7 +16,6 @@ from avalanche.benchmarks.utils.classification_dataset import (
     _make_taskaware_classification_dataset,
     _taskaware_classification_subset,
 )
-from avalanche.benchmarks.utils.flat_data import ConstantSequence
 from avalanche.benchmarks.utils.transform_groups import DefaultTransformGroups, TransformGroups
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -131,29 +128,6 @@ def labelled(data, groups=None, frozen=None):
     )
 
 
-def one_by_one(dataset):
-    items = [dataset[i] for i in range(len(dataset))]
-    return torch.stack(
-        [x if isinstance(x, torch.Tensor) else v1.functional.pil_to_tensor(x) for x, *_ in items]
-    )
-
-
-def check(dataset, *, train=True):
-    rows = open_rows(dataset)
-    assert len(rows) == len(dataset)
-    assert rows.labels.tolist() == [int(y) for y in dataset.targets]
-    assert rows.labels.tolist() == [int(dataset[i][1]) for i in range(len(dataset))]
-    if hasattr(dataset, "targets_task_labels"):
-        assert rows.tasks.tolist() == list(dataset.targets_task_labels)
-    assert torch.equal(rows.evaluate(rows.raw()), one_by_one(dataset.eval()))
-    assert torch.equal(rows.settled(), one_by_one(dataset.eval()))
-    if train:
-        assert torch.equal(rows.train(rows.raw()), one_by_one(dataset.train()))
-    some = torch.randperm(len(rows))[:3]
-    assert torch.equal(rows.raw(some), rows.raw()[some])
-    return rows
-
-
 LEAVES = {
     "mnist": Mnist,
     "cifar": Cifar,
@@ -170,7 +144,7 @@ EVALUATE = v1.Compose([to_tensor, v1.Normalize((0.5,), (0.25,))])
 
 
 @pytest.mark.parametrize("name", LEAVES)
-def test_every_kind_of_leaf_reads_as_it_loads(name):
+def test_every_kind_of_leaf_reads_as_it_loads(check, name):
     data = labelled(LEAVES[name](11), TransformGroups({"train": TRAIN, "eval": EVALUATE}))
     rows = check(data)
     assert rows.attributes == ("targets_task_labels",)
@@ -217,13 +191,13 @@ def trees(draw, depth=3):
 
 @settings(max_examples=150, deadline=None)
 @given(trees())
-def test_random_trees_read_as_they_load(data):
+def test_random_trees_read_as_they_load(check, data):
     check(data)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(trees(depth=2), min_size=2, max_size=3))
-def test_joined_trees_read_as_they_load(parts):
+def test_joined_trees_read_as_they_load(one_by_one, parts):
     joined = concat_datasets(parts)
     shapes = {tuple(joined.eval()[i][0].shape) for i in range(len(joined))}
     if len(shapes) > 1:
@@ -236,7 +210,7 @@ def test_joined_trees_read_as_they_load(parts):
     assert rows.labels.tolist() == list(joined.targets)
 
 
-def test_torch_concatenations_and_subsets_are_walked():
+def test_torch_concatenations_and_subsets_are_walked(check):
     joined = ConcatDataset([Mnist(4), Subset(Mnist(5), [4, 0]), Mnist(3)])
     joined.targets = [0, 1, 2, 3, 4, 0, 0, 1, 2]
     data = make_avalanche_dataset(
@@ -248,7 +222,7 @@ def test_torch_concatenations_and_subsets_are_walked():
     check(data.subset([8, 5, 5, 0]))
 
 
-def test_frozen_transforms_are_applied_on_reading_and_leave_the_pipelines():
+def test_frozen_transforms_are_applied_on_reading_and_leave_the_pipelines(check):
     frozen = make_avalanche_dataset(
         labelled(Mnist(5)), frozen_transform_groups=DefaultTransformGroups((invert, None))
     )
@@ -271,7 +245,7 @@ def test_freezing_an_augmentation_does_not_draw_it_once_for_all():
     assert rows.train.steps == train.transforms
 
 
-def test_different_transforms_in_one_experience_are_stored_as_evaluated(caplog):
+def test_different_transforms_in_one_experience_are_stored_as_evaluated(check, caplog):
     a = labelled(Mnist(4), TransformGroups({"train": TRAIN, "eval": EVALUATE}))
     b = labelled(Mnist(3), TransformGroups({"train": TRAIN, "eval": v1.ToTensor()}))
     with caplog.at_level(logging.WARNING):
@@ -281,7 +255,7 @@ def test_different_transforms_in_one_experience_are_stored_as_evaluated(caplog):
     assert not rows.train.steps
 
 
-def test_equal_transforms_made_anew_are_no_difference():
+def test_equal_transforms_made_anew_are_no_difference(check):
     def part():
         groups = {"train": v1.Compose([v1.ToTensor(), v1.Normalize((0.5,), (0.2,))])}
         return labelled(Mnist(3), TransformGroups(groups))
@@ -290,7 +264,7 @@ def test_equal_transforms_made_anew_are_no_difference():
     assert rows.raw().dtype == torch.uint8
 
 
-def test_class_renaming_is_followed():
+def test_class_renaming_is_followed(check):
     data = _make_taskaware_classification_dataset(Mnist(10), task_labels=2, transform=to_tensor)
     renamed = _taskaware_classification_subset(data, [7, 3, 1], class_mapping=[4, 3, 2, 1, 0])
     rows = check(renamed)
@@ -305,126 +279,9 @@ def test_labels_are_what_the_model_is_trained_on():
     assert rows.labels.tolist() == [10, 11, 12, 13]
 
 
-def test_other_attributes_become_columns_in_the_stream_order():
-    data = make_avalanche_dataset(
-        labelled(Plain(6)),
-        data_attributes=[
-            DataAttribute(torch.arange(6) / 2, "difficulty", use_in_getitem=True),
-            DataAttribute([torch.full((2,), i) for i in range(6)], "outputs", use_in_getitem=True),
-            DataAttribute(list("abcdef"), "note"),
-        ],
-    )
-    rows = open_rows(data.subset([4, 1]))
-    assert rows.attributes == ("targets_task_labels", "difficulty", "outputs")
-    assert rows.columns["difficulty"].tolist() == [2.0, 0.5]
-    assert rows.columns["outputs"].tolist() == [[4, 4], [1, 1]]
-
-
-def test_constant_attributes():
-    data = make_avalanche_dataset(
-        Plain(4),
-        data_attributes=[
-            DataAttribute(ConstantSequence(3, 4), "targets"),
-            DataAttribute(ConstantSequence(1, 4), "targets_task_labels", use_in_getitem=True),
-        ],
-    )
-    joined = data.concat(data.subset([0]))
-    assert open_rows(joined).labels.tolist() == [3] * 5
-    assert open_rows(joined).tasks.tolist() == [1] * 5
-
-
-@pytest.mark.parametrize(
-    ("dataset", "message"),
-    [
-        (AvalancheDataset([]), "holds no samples"),
-        (AvalancheDataset([Plain(3)]), "no `targets`"),
-        (
-            make_avalanche_dataset(
-                Plain(2), data_attributes=[DataAttribute([0.5, 1.5], "targets")]
-            ),
-            "integer class labels",
-        ),
-        (
-            make_avalanche_dataset(
-                labelled(Plain(2)),
-                data_attributes=[DataAttribute(["a", "b"], "note", use_in_getitem=True)],
-            ),
-            "`note`",
-        ),
-    ],
-)
-def test_what_can_not_be_kept_is_refused_at_the_door(dataset, message):
-    with pytest.raises(ArgumentError, match=message):
-        open_rows(dataset)
-
-
-class Odd(Dataset):
-    """Samples that no buffer can keep."""
-
-    def __init__(self, values):
-        self.values, self.targets = values, [0] * len(values)
-
-    def __len__(self):
-        return len(self.values)
-
-    def __getitem__(self, index):
-        return self.values[index], 0
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ([torch.zeros(2), torch.zeros(3)], "differ in shape"),
-        (["word", "words"], "of type str"),
-        ([Image.new("P", (2, 2))] * 2, "mode 'P'"),
-    ],
-)
-def test_samples_that_make_no_tensor_are_refused(values, message):
-    with pytest.raises(ArgumentError, match=message):
-        open_rows(as_classification_dataset(Odd(values))).raw()
-
-
-@pytest.mark.parametrize(
-    "values",
-    [[1.5, 2.5], [np.float32(3), np.float32(4)], [np.arange(3), np.arange(3)], [7, 8]],
-    ids=["floats", "numpy scalars", "arrays", "token numbers"],
-)
-def test_numbers_and_arrays_are_kept(values):
-    raw = open_rows(as_classification_dataset(Odd(values))).raw()
-    assert np.array_equal(raw.numpy(), np.stack(values))
-
-
-def test_arrays_go_through_to_tensor_as_arrays():
-    pictures = list(np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), dtype=np.uint8))
-    data = make_avalanche_dataset(
-        Odd(pictures),
-        data_attributes=[DataAttribute([0] * 4, "targets")],
-        transform_groups=TransformGroups({"train": v1.ToTensor()}),
-    )
-    assert check(data).raw().shape == (4, 5, 6, 3)
-
-
 def test_a_label_that_is_a_tensor_is_noticed():
     assert open_rows(labelled(tensors(3))).label_type == torch.int64
     assert open_rows(labelled(Mnist(3))).label_type is None
-
-
-class Counting(Plain):
-    """Counts the items that are loaded."""
-
-    loaded = 0
-
-    def __getitem__(self, index):
-        type(self).loaded += 1
-        return super().__getitem__(index)
-
-
-def test_only_the_rows_asked_for_are_read():
-    Counting.loaded = 0
-    rows = open_rows(labelled(Counting(500)).subset(range(100, 400)))
-    rows.raw(torch.tensor([4, 7]))
-    # One more, to learn what its items are.
-    assert Counting.loaded == 3
 
 
 @pytest.mark.parametrize("task_labels", [False, True])
