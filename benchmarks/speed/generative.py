@@ -1,7 +1,7 @@
 """Batches for generative models: what selectors make of a batch, and what choosing one costs.
 
-Parts (`--set parts=...`): `gaussians`, `digits`, `latents`, `costs` and `step`; nothing is trained
-but for the steps that are timed. See docs/generative.md.
+Parts (`--set parts=...`): `gaussians`, `digits`, `latents`, `costs`, `step` and `trainer`; nothing
+is trained but for the steps that are timed. See docs/generative.md.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from benchmarks.speed.batches.gaussians import gaussians
 from benchmarks.speed.batches.latents import latents
 from benchmarks.speed.batches.settings import GenerativeSettings
 from benchmarks.speed.batches.step import step
+from benchmarks.speed.batches.trainer import trainer
 from benchmarks.speed.parts import run_parts
 
 SETTINGS = GenerativeSettings()
@@ -57,5 +58,6 @@ def report(
         "latents": latents,
         "costs": costs,
         "step": step,
+        "trainer": trainer,
     }
     return run_parts("generative", parts, QUICK if quick else SETTINGS, assignments, out, show)

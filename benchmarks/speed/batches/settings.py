@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 Count = Annotated[int, Field(ge=1)]
-Part = Literal["gaussians", "digits", "latents", "costs", "step"]
+Part = Literal["gaussians", "digits", "latents", "costs", "step", "trainer"]
 
 
 @dataclass(frozen=True)
@@ -16,19 +16,19 @@ class GenerativeSettings:
     """What is measured, and how often.
 
     Attributes:
-        parts: Any of `gaussians`, `digits`, `latents`, `costs` and `step`.
+        parts: Any of `gaussians`, `digits`, `latents`, `costs`, `step` and `trainer`.
         batch_size: Rows that are chosen in `gaussians` and `digits`.
         pool_size: Rows that they are chosen from, in `costs` too.
         gaussian_draws: Pools drawn in `gaussians`.
         digit_draws: Pools drawn in `digits`.
         latent_draws: Batches drawn in `latents`.
         rounds: Timed selections of each selector in `costs`.
-        step_rounds: Timed steps of each way in `step`.
-        channels: Widths of the networks in `step`.
+        step_rounds: Timed steps of each way in `step` and `trainer`.
+        channels: Widths of the networks in `step` and `trainer`.
         seed: Of what is drawn.
     """
 
-    parts: tuple[Part, ...] = ("gaussians", "digits", "latents", "costs", "step")
+    parts: tuple[Part, ...] = ("gaussians", "digits", "latents", "costs", "step", "trainer")
     batch_size: Annotated[int, Field(ge=2)] = 64
     pool_size: Annotated[int, Field(ge=2)] = 512
     gaussian_draws: Count = 60

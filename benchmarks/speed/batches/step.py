@@ -92,9 +92,9 @@ class GAN:
             self.read = self._chosen_images
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.generator, self.discriminator = _generator(channels), _discriminator(channels)
-        self.generator_optimizer = _adam(self.generator)
-        self.discriminator_optimizer = _adam(self.discriminator)
+            self.generator, self.discriminator = image_networks(channels)
+        self.generator_optimizer = adam(self.generator)
+        self.discriminator_optimizer = adam(self.discriminator)
 
     def step(self) -> None:
         """One step of the discriminator and one of the generator."""
@@ -126,8 +126,14 @@ class GAN:
         return self.images[torch.tensor(self.batches.batch(self.steps))]
 
 
-def _adam(network: nn.Module) -> torch.optim.Optimizer:
+def adam(network: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of a network."""
     return torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
+
+
+def image_networks(channels: int) -> tuple[nn.Module, nn.Module]:
+    """A generator and a discriminator of 28 × 28 images; its width is `channels`."""
+    return _generator(channels), _discriminator(channels)
 
 
 def _generator(channels: int) -> nn.Module:

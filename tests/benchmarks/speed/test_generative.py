@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import speed
-from benchmarks.speed.batches import digits, step
+from benchmarks.speed.batches import digits, step, trainer
 from benchmarks.speed.batches.candidates import choose, fixed, times_median
 from benchmarks.speed.batches.settings import GenerativeSettings
 from clcore.errors import ArgumentError
@@ -30,7 +30,33 @@ def tables(tmp_path_factory):
 
 
 def test_all_parts_are_there(tables):
-    assert list(tables) == ["gaussians", "digits", "latents", "costs", "step"]
+    assert list(tables) == ["gaussians", "digits", "latents", "costs", "step", "trainer"]
+
+
+def test_the_loops_beside_the_trainer_do_the_same_work():
+    drawn = torch.rand(200, 2, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    ended = []
+    for freeze in (False, True):
+        torch.manual_seed(0)
+        networks = trainer._point_networks()
+        loop = trainer._Loop(
+            networks, [step.adam(network) for network in networks], drawn, 3, freeze=freeze
+        )
+        losses = loop.run(4)
+        assert all(weight.requires_grad for weight in networks[1].parameters())
+        ended.append((losses, [weight.clone() for weight in networks[0].parameters()]))
+    assert ended[0][0] == ended[1][0]
+    assert all(torch.equal(*pair) for pair in zip(ended[0][1], ended[1][1], strict=True))
+
+
+def test_each_network_is_timed_in_all_three_loops(tables):
+    assert [row["networks"] for row in tables["trainer"]] == [
+        "2-d points, two hidden layers of 128",
+        "28 × 28 images, 2 channels",
+    ]
+    for row in tables["trainer"]:
+        assert all(row[way]["median"] > 0 for way in ("usual", "frozen", "GANTrainer"))
+        assert row["over usual"]["median"] > 0
 
 
 def test_spread_batches_cover_the_modes(tables):
