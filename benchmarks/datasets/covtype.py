@@ -3,7 +3,8 @@
 Source: Blackard & Dean, "Comparative accuracies of artificial neural networks and discriminant
 analysis in predicting forest cover types from cartographic variables", Computers and Electronics
 in Agriculture 24(3), 1999; UCI Machine Learning Repository, "Covertype", 1998. Columns and rows are
-in the publisher's order; his labels 1 to 7 are 0 to 6 here.
+in the publisher's order; his labels 1 to 7 are 0 to 6 here, with 211,840, 283,301, 35,754, 2,747,
+9,493, 17,367 and 20,510 rows as published: data with the checksum below have them.
 
 The division that was published with the data (11,340 + 3,780 balanced rows, all others for the
 test) leaves 2 % for training; the papers on coresets train on far more and publish no division.

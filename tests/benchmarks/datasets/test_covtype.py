@@ -174,13 +174,3 @@ def test_images_are_no_table_and_columns_are_counted():
         TableData.of(Toy(), wrong)
     with pytest.raises(FormatError, match="training rows of shape"):
         Toy().verify(toy_arrays()._replace(train_x=torch.zeros(4, 5)), "here")
-
-
-@pytest.mark.slow
-def test_the_published_counts():
-    if not datasets.is_available("covtype"):
-        pytest.skip("a download of 16 MB that tests don't make: `clcore data get covtype` first")
-    data = datasets.load_table("covtype")
-    counts = data.train_y.bincount() + data.test_y.bincount()
-    assert counts.tolist() == [211840, 283301, 35754, 2747, 9493, 17367, 20510]
-    assert data.train_x.shape == (500_000, 54)
