@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmarks.generative.comparison import Comparison, Contest, Verdict, name_of, verdict
 from benchmarks.generative.printing import digits_of, error_text
 from benchmarks.generative.record import PLAIN
+from benchmarks.reporting.table import SEEDS_FOR_A_WINNER
 from benchmarks.reporting.words import duration
 
 WORDS: dict[Verdict, str] = {
@@ -61,9 +62,7 @@ def _verdict(contest: Contest, number: int, reference: int) -> str | None:
         text = name_of(standing, contest.batch_size)
         if found is not None and kind in ("ahead", "behind"):
             text += f" by {error_text(found, contest.measure, digits, sign=False)}{unit}"
-        names.setdefault(kind, []).append(
-            text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
-        )
+        names.setdefault(kind, []).append(unbroken(text))
     if not names:
         return None
     if set(names) == {"level"}:
@@ -72,6 +71,9 @@ def _verdict(contest: Contest, number: int, reference: int) -> str | None:
         said = "; ".join(
             f"{words}: {', '.join(names[kind])}" for kind, words in WORDS.items() if kind in names
         )
+    fewest = min(standing.seeds for standing in contest.standings)
+    if fewest < SEEDS_FOR_A_WINNER and not {"ahead", "behind"}.isdisjoint(names):
+        said += f"; with fewer than {SEEDS_FOR_A_WINNER} seeds each that is a hint at most"
     return (
         f"Batch {contest.batch_size}, {place_of(contest)}, against plain with batch {reference}: "
         f"{said}."

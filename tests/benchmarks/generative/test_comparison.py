@@ -184,7 +184,8 @@ def test_sentences():
     assert steps.replace("\N{NO-BREAK SPACE}", " ") == (
         "Batch 8, equal steps (20), against plain with batch 8: "
         "ahead: k-center by 3.000 ± 0.000; behind: importance by 5.000 ± 0.000; "
-        "no difference beyond one standard error: top-k."
+        "no difference beyond one standard error: top-k; "
+        "with fewer than 5 seeds each that is a hint at most."
     )
     assert "equal time (3.0 s of processor time)" in time
     assert "not to be told, for fewer than two seeds got there: k-center" in time
