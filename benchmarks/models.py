@@ -87,7 +87,7 @@ class MLP(nn.Module):
 
 
 class Conv(nn.Module):
-    """Two convolutions of 5 x 5, each with ReLU and 2 x 2 pooling, then two linear layers.
+    """Two convolutions of 5 x 5, each with 2 x 2 pooling and ReLU, then two linear layers.
 
     Args:
         image_shape: Channels, height and width.
@@ -103,7 +103,8 @@ class Conv(nn.Module):
         channels, height, width = image_shape
         layers: list[nn.Module] = []
         for before, after in zip((channels, hidden[0]), hidden[:2], strict=True):
-            layers += [nn.Conv2d(before, after, 5), nn.ReLU(), nn.MaxPool2d(2)]
+            # Pooling first gives the same numbers, and ReLU a quarter of the work.
+            layers += [nn.Conv2d(before, after, 5), nn.MaxPool2d(2), nn.ReLU()]
             if dropout:
                 layers.append(nn.Dropout2d(dropout))
             height, width = (height - 4) // 2, (width - 4) // 2
@@ -275,6 +276,9 @@ def build_model(
         model = MODELS[settings.name](settings, image_shape, classes)
         if settings.initialisation == "xavier":
             model.apply(_xavier)
+    if any(isinstance(module, nn.Conv2d) for module in model.modules()):
+        # Convolutions, pooling and normalisation take less time so, on a CPU as on a GPU.
+        model = model.to(memory_format=torch.channels_last)
     return model
 
 
