@@ -18,7 +18,7 @@ _PAPER = "Aljundi et al. 2019, imbalanced MNIST, mean over the dominant task"
 SUITE = replace(
     _BALANCED,
     name="gss-imbalanced",
-    version=1,
+    version=2,
     title="MNIST, 5 x 2 classes, one experience ten times the others, as in GSS",
     scenario={
         "split": {"classes_per_experience": 2},

@@ -17,7 +17,7 @@ _PAPER = "Aljundi et al. 2019, table of Permuted MNIST"
 SUITE = replace(
     _SPLIT,
     name="gss-permuted-mnist",
-    version=1,
+    version=2,
     title="Permuted MNIST, 10 x 1,000 images, as in GSS (Aljundi et al. 2019)",
     scenario={"permuted": {"experiences": 10}, "sampled": {"samples": 1000}},
     memory_sizes=(300,),

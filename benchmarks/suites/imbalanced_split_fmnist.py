@@ -15,7 +15,7 @@ from benchmarks.suites.gss_imbalanced import SUITE as _MNIST
 SUITE = replace(
     _MNIST,
     name="imbalanced-split-fmnist",
-    version=1,
+    version=2,
     title="Fashion-MNIST, 5 x 2 classes, one experience ten times the others",
     dataset="fashion-mnist",
     published=(),

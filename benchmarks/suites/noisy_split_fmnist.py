@@ -15,7 +15,7 @@ from benchmarks.suites.gss_split_mnist import SUITE as _CLEAN
 SUITE = replace(
     _CLEAN,
     name="noisy-split-fmnist",
-    version=1,
+    version=2,
     title="Fashion-MNIST, 5 x 2 classes, 1,000 images each, 30 % wrong labels",
     dataset="fashion-mnist",
     scenario={**_CLEAN.scenario, "noisy": {"labels": 0.3}},
