@@ -93,6 +93,7 @@ def run(
     folder.kind.check(folder.suite)
     # Missing data is said once, here, and not by every worker.
     folder.kind.require(folder.suite)
+    folder.kind.check_cells(folder.suite, folder.cells)
     _compare_environment(folder)
     tasks = [
         CellTask(folder.suite, cell, folder.cell_folder(cell), folder.settings, folder.environment)

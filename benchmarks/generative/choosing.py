@@ -16,10 +16,10 @@ from benchmarks.generative.extractor import BATCH, make_extractor
 from benchmarks.generative.method import GenerativeMethod, make_selector
 from benchmarks.generative.plan import GenerativeCell
 from benchmarks.generative.shared import Made, once
+from benchmarks.generative.sizes import check_method
 from benchmarks.generative.suite import GenerativeSuite
 from benchmarks.settings import derived_seed
 from clcore.clock import working_time
-from clcore.errors import ArgumentError
 from strategies.generative import (
     CoresetBatchSampler,
     prune_by_cluster,
@@ -62,7 +62,7 @@ def choose(
         shared: Where embeddings are kept, for all cells of a run.
 
     Raises:
-        ArgumentError: There are too few rows for a pool of the sampler.
+        ArgumentError: There are too few rows; see `check_method`.
         FormatError: What is kept is damaged.
     """
     rows, cost = None, Made()
@@ -78,11 +78,7 @@ def choose(
         rows = made.tensors["rows"]
         cost = together(cost, made)
     count = len(data.x) if rows is None else len(rows)
-    if count < cell.batch_size:
-        raise ArgumentError(
-            f"batch_sizes: a batch of {cell.batch_size} is larger than the {count} rows of "
-            f"{cell.method}"
-        )
+    check_method(suite, method, cell.batch_size, count)
     sampler = None
     if method.images is not None:
         assert embedded is not None

@@ -87,6 +87,22 @@ def build_data(suite: GenerativeSuite, seed: int) -> GenerativeData:
     return _images(_told(suite))
 
 
+def row_counts(suite: GenerativeSuite) -> tuple[int, int]:
+    """How many rows a suite has, for training and for comparing with; the same for all seeds.
+
+    Raises:
+        ArgumentError: There are fewer rows than the suite wants.
+        DataUnavailableError: The data set is not in the cache.
+    """
+    if suite.gaussian:
+        return suite.points, 0
+    data = load_data(suite.dataset)
+    return (
+        _count(suite.train_rows, len(data.train_x), "train_rows", suite.dataset),
+        _count(suite.references, len(data.test_x), "references", suite.dataset),
+    )
+
+
 def _told(suite: GenerativeSuite) -> str:
     plain = to_plain(suite)
     return json.dumps({**plain, "methods": ["plain"], "batch_sizes": [2], "seeds": [0]})
@@ -117,10 +133,14 @@ def _order(count: int, purpose: str) -> Tensor:
 def _first(wanted: int | None, count: int, name: str, dataset: str) -> Tensor | None:
     if wanted is None:
         return None
-    if wanted > count:
-        raise ArgumentError(f"{name}: {wanted} rows are wanted, and {dataset} has {count}")
     purpose = "test order" if name == "references" else "training order"
-    return _order(count, purpose)[:wanted]
+    return _order(count, purpose)[: _count(wanted, count, name, dataset)]
+
+
+def _count(wanted: int | None, count: int, name: str, dataset: str) -> int:
+    if wanted is not None and wanted > count:
+        raise ArgumentError(f"{name}: {wanted} rows are wanted, and {dataset} has {count}")
+    return count if wanted is None else wanted
 
 
 def _gaussians(suite: GenerativeSuite, seed: int) -> GenerativeData:

@@ -50,6 +50,12 @@ class Generative(Kind[GenerativeSuite, GenerativeCell, GenerativeRun, Generative
         """See `plan.require`."""
         require(suite)
 
+    def check_cells(self, suite: GenerativeSuite, cells: Sequence[GenerativeCell]) -> None:
+        """See `sizes.check_cells`."""
+        from benchmarks.generative.sizes import check_cells
+
+        check_cells(suite, cells)
+
     def run_cell(
         self,
         task: CellTask,

@@ -13,7 +13,6 @@ from benchmarks.generative.networks import build_vae
 from benchmarks.generative.plan import GenerativeCell
 from benchmarks.generative.suite import GenerativeSuite
 from benchmarks.settings import derived_seed
-from clcore.errors import ArgumentError
 from strategies.generative import ExemplarEncoder, PseudoCoreset, VAETrainer
 
 BOUND_SAMPLES = 10
@@ -92,17 +91,8 @@ class VAELearner(Learner):
 def exemplars(
     suite: GenerativeSuite, cell: GenerativeCell, data: GenerativeData, chosen: Chosen
 ) -> PseudoCoreset:
-    """Exemplars that start as random training rows.
-
-    Raises:
-        ArgumentError: There are fewer rows.
-    """
+    """Exemplars that start as random training rows, of which there are enough."""
     rows = torch.arange(len(data.x)) if chosen.rows is None else chosen.rows
-    if suite.pseudo_points > len(rows):
-        raise ArgumentError(
-            f"pseudo_points: {suite.pseudo_points} are wanted, and {cell.method} has {len(rows)} "
-            "training rows"
-        )
     generator = torch.Generator().manual_seed(derived_seed(cell.seed, "exemplars"))
     drawn = rows[torch.randperm(len(rows), generator=generator)[: suite.pseudo_points]]
     assert data.transform is not None

@@ -152,6 +152,7 @@ def create(path: Path, suite: AnySuite, *, overwrite: bool = False) -> RunFolder
     cells = list(kind.cells_of(suite))
     kind.check(suite)
     kind.require(suite)
+    kind.check_cells(suite, cells)
     if path.exists() and not path.is_dir():
         raise ArgumentError(f"--out: {path} is a file; a folder is needed")
     if path.is_dir() and any(path.iterdir()):
@@ -197,7 +198,9 @@ def reopen(
 
     Raises:
         FormatError: There is no run, its settings are damaged or of another schema.
-        ArgumentError: It is of another suite or was made with other settings; says which.
+        ArgumentError: It is of another suite or was made with other settings; says which. Or a
+            further cell can't be run.
+        DataUnavailableError: Further cells are wanted, and the data set is not in the cache.
         DiskError: The folder can't be written.
     """
     suite, cells, environment = _read_settings(path)
@@ -215,7 +218,13 @@ def reopen(
         )
     if choice:
         plain: Any = suite
-        cells = united(cells, kind.cells_of(replace(plain, **choice)))
+        wanted = replace(plain, **choice)
+        further = list(kind.cells_of(wanted))
+        # Before they are written: a run with a cell that can't be run could not be continued.
+        kind.check(wanted)
+        kind.require(wanted)
+        kind.check_cells(wanted, further)
+        cells = united(cells, further)
         added: dict[str, Any] = {
             key: tuple(dict.fromkeys([*getattr(suite, key), *choice[key]])) for key in choice
         }

@@ -83,6 +83,19 @@ class Kind(ABC, Generic[S, C, R, T]):
 
         require_data(suite.dataset)
 
+    def check_cells(self, suite: S, cells: Sequence[C]) -> None:
+        """Refuse cells that can't be run with the data that there are; by default none.
+
+        Called after `require`, and before the first cell is run.
+
+        Args:
+            suite: The suite; where a run was extended, with more methods and sizes than the cells.
+            cells: The cells that are planned.
+
+        Raises:
+            ClcoreError: Says why.
+        """
+
     @abstractmethod
     def run_cell(
         self,

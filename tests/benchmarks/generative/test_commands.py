@@ -46,6 +46,13 @@ def test_what_can_not_be_run_is_said_at_once(tmp_path):
     assert "--batch-sizes: got 'a'" in said
     _, said = clcore(*SMALL, "--methods", "top-kk", "--out", tmp_path / "run", code=2)
     assert "top-k" in said
+    _, said = clcore(
+        *SMALL, "--methods", "plain,random-subset", "--batch-sizes", "8,51",
+        "--out", tmp_path / "run", code=2,
+    )  # fmt: skip
+    assert said == (
+        "clcore: batch_sizes: got 51; random-subset trains on 50 rows, so at most 50 is allowed\n"
+    )
     assert not (tmp_path / "run").exists()
 
 
