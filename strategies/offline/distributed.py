@@ -6,7 +6,8 @@ Source: Li et al., "PyTorch distributed: experiences on accelerating data parall
 Formula: of a batch B of the coreset process r of W takes the rows B_r, and its loss is
 (W / |B|) Σ_{j ∈ B_r} γ_j f_j, so that the average over the processes is the step of one machine,
 (1 / |B|) Σ_{j ∈ B} γ_j ∇f_j, whatever the sizes of the B_r. A process without a row in a batch goes
-along with a row of weight 0. Weights are scaled to mean 1 over the coreset, as in `CoresetTrainer`.
+along with a row of weight 0. Weights are scaled to mean 1 over the coreset, as in `CoresetTrainer`,
+and a row that outweighs its batches is warned of as there, by process 0.
 
 What differs from one machine: layers that look at a whole batch (BatchNorm) see their process's
 rows alone; `torch.nn.SyncBatchNorm` mends that. Dropout draws in each process for itself.
@@ -33,6 +34,7 @@ from clcore.coreset import Coreset
 from clcore.distributed import WorkerError
 from clcore.errors import ArgumentError
 from strategies.offline.data import training_data
+from strategies.offline.heavy_rows import warn_of_heavy_rows
 from strategies.offline.losses import RowLosses
 
 
@@ -93,6 +95,7 @@ class DistributedEpochs:
             with _told():
                 model = DistributedDataParallel(model)
         self.model = model
+        self._checked: int | None = None
 
     def train(self, coreset: Coreset | None = None) -> float:
         """Train on each row of a coreset once, in a new random order.
@@ -109,8 +112,14 @@ class DistributedEpochs:
             WorkerError: If another process is lost.
         """
         rows, weights = self._rows(coreset)
+        check = zlib.crc32(weights.numpy().tobytes(), zlib.crc32(rows.numpy().tobytes()))
         with _told():
-            self._require_same(rows, weights)
+            self._require_same(check)
+            if coreset is not None and check != self._checked:
+                self._checked = check  # the same rows in the next epochs are no news
+                if self.rank == 0:
+                    # 3: who called `train`.
+                    warn_of_heavy_rows(coreset, None, self.batch_size, stacklevel=3)
             order = torch.randperm(len(rows), generator=self.orders)
             total = torch.zeros((), dtype=torch.float64, device=self._sums)
             self.model.train()
@@ -161,13 +170,12 @@ class DistributedEpochs:
         for (_, x, y), factor in zip(read, factors, strict=True):
             yield x.to(self.device), y.to(self.device), factor.to(self.device)
 
-    def _require_same(self, rows: Tensor, weights: Tensor) -> None:
-        """Compare the coreset with that of the first process: of two, each would train on half."""
+    def _require_same(self, check: int) -> None:
+        """Compare the coresets of all processes: of two, each would train on half."""
         if self.size == 1:
             return
         import torch.distributed as dist
 
-        check = zlib.crc32(weights.numpy().tobytes(), zlib.crc32(rows.numpy().tobytes()))
         lowest = torch.tensor([check], dtype=torch.int64, device=self.device)
         highest = lowest.clone()
         dist.all_reduce(lowest, dist.ReduceOp.MIN)

@@ -25,13 +25,16 @@ LIMIT = 1.5
 """How many average batches a row may weigh without a warning."""
 
 
-def warn_of_heavy_rows(coreset: Coreset, name: str, batch_size: int) -> bool:
+def warn_of_heavy_rows(
+    coreset: Coreset, name: str | None, batch_size: int, *, stacklevel: int = 2
+) -> bool:
     """Warn of a coreset with a row that weighs more than `LIMIT` batches.
 
     Args:
         coreset: What is trained on, by weights in the loss; one of them at least above zero.
-        name: What chose it.
-        batch_size: Rows a step.
+        name: What chose it; None where that isn't known.
+        batch_size: Rows a step, of all processes together.
+        stacklevel: Where the warning points to, as in `warnings.warn`; 2 is who calls this.
 
     Returns:
         Whether it was warned of.
@@ -41,13 +44,15 @@ def warn_of_heavy_rows(coreset: Coreset, name: str, batch_size: int) -> bool:
     if heaviest <= LIMIT * batch_size:
         return False
     effective = float(weights.sum() ** 2 / weights.square().sum())
+    which = "of the coreset" if name is None else f"that {name} chose"
     warnings.warn(
-        f"weights: a row that {name} chose weighs {heaviest:.0f} times the mean, as much as "
+        f"weights: a row {which} weighs {heaviest:.0f} times the mean, as much as "
         f"{heaviest / batch_size:.1f} batches of {batch_size}, and the {len(coreset):,} rows count "
         f"as {effective:,.0f} of equal weight: steps on such rows can throw a network off, "
         "above all one that starts from scratch. "
-        'weighted="sampling" trains on each row as often as it weighs, in steps of even length; '
+        'CoresetTrainer(weighted="sampling") trains on each row as often as it weighs, in steps '
+        "of even length; "
         "or lower the learning rate, or take larger batches",
-        stacklevel=4,  # who called `fit`
+        stacklevel=stacklevel,
     )
     return True

@@ -27,6 +27,7 @@ from clcore.weighted_subset import WeightedSubset
 from strategies.offline.choosing import Choice
 from strategies.offline.data import training_data
 from strategies.offline.drift import Drift
+from strategies.offline.heavy_rows import warn_of_heavy_rows
 from strategies.offline.selections import Selections
 
 try:
@@ -40,7 +41,8 @@ class CoresetCallback(Callback):
 
     The training loader must be one `DataLoader` over a map-style data set of `(x, y)` items; its
     batch size, workers and collation stay. The module's `forward(x)` gives the logits. On several
-    devices each chooses for itself, the same rows with the same seed.
+    devices each chooses for itself, the same rows with the same seed. A choice with a row that
+    outweighs the batch of a step is warned of, by the first process.
 
     Args:
         selector: A registered name or a selector.
@@ -122,7 +124,8 @@ class CoresetCallback(Callback):
             self.selections.load_state_dict(self._waiting["selections"])
             self._orders.set_state(self._waiting["orders"])
             self._waiting = None
-        self.selections.refresh(trainer.current_epoch)
+        if self.selections.refresh(trainer.current_epoch):
+            _warn(trainer, loader, self.selections)
         self._replace(trainer, loader, self.selections)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
@@ -133,6 +136,7 @@ class CoresetCallback(Callback):
         if following == trainer.max_epochs:
             return  # a fit that goes on from here chooses when it starts
         if self.selections.refresh(following):
+            _warn(trainer, self._loader, self.selections)
             self._replace(trainer, self._loader, self.selections)
 
     def state_dict(self) -> dict[str, Any]:
@@ -159,3 +163,12 @@ class CoresetCallback(Callback):
         )
         # Lightning makes its loaders anew before the next epoch when it has none.
         trainer.fit_loop._combined_loader = None
+
+
+def _warn(trainer: Any, loader: DataLoader[Any], selections: Selections) -> None:
+    """Warn of rows that outweigh a step, which all devices and accumulated batches make."""
+    choice, coreset = selections.choice, selections.coreset
+    if choice is None or coreset is None or not trainer.is_global_zero:
+        return
+    rows = (loader.batch_size or 1) * trainer.world_size * trainer.accumulate_grad_batches
+    warn_of_heavy_rows(coreset, choice.selector.name, rows)

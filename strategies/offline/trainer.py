@@ -330,7 +330,8 @@ class CoresetTrainer:
         if selected and choice is not None and coreset is not None:
             if self.weighted is True and not self._warned:
                 name, batch = choice.selector.name, self.steps.batch_size
-                self._warned = warn_of_heavy_rows(coreset, name, batch)
+                # 4: who called `fit`.
+                self._warned = warn_of_heavy_rows(coreset, name, batch, stacklevel=4)
             for callback in self.callbacks:
                 callback.on_selection(self, coreset)
         started = self._now()

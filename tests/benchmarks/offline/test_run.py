@@ -211,8 +211,8 @@ def test_wrong_labels_are_counted(make_suite, tmp_path):
 def test_heavy_rows_are_in_the_results_and_not_warned_of(make_suite, tmp_path, monkeypatch):
     told = []
 
-    def warn(coreset, name, batch_size):
-        told.append(heavy_rows.warn_of_heavy_rows(coreset, name, batch_size))
+    def warn(coreset, name, batch_size, **options):
+        told.append(heavy_rows.warn_of_heavy_rows(coreset, name, batch_size, **options))
         return told[-1]
 
     monkeypatch.setattr(heavy_rows, "LIMIT", 0.0)

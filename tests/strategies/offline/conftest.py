@@ -1,12 +1,16 @@
 """A small problem and trainers for it; everything runs in milliseconds."""
 
+from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import nn
 from torch.utils.data import Dataset
 
+from clcore.coreset import Coreset
+from clcore.selector import Selector
 from strategies.offline import CoresetTrainer
 
 
@@ -51,6 +55,23 @@ class Pairs(Dataset):
         return self.x[row], int(self.y[row])
 
 
+@dataclass(frozen=True)
+class Heavy(Selector):
+    """The first rows; the first of them weighs `heaviest` times the mean, the others alike."""
+
+    heaviest: float = 200.0
+
+    signals: ClassVar[tuple[str, ...]] = ("logits",)
+    weighted: ClassVar[bool] = True
+
+    def _select(self, pool, k, *, given, allowance, generator):
+        weights = torch.full((k,), (k - self.heaviest) / (k - 1), dtype=torch.float64)
+        weights[0] = self.heaviest
+        return Coreset.of(torch.arange(k), weights=weights)
+
+
 @pytest.fixture
 def kit():
-    return SimpleNamespace(blobs=blobs, mlp=mlp, trainer=trainer, flat=flat, Pairs=Pairs)
+    return SimpleNamespace(
+        blobs=blobs, mlp=mlp, trainer=trainer, flat=flat, Pairs=Pairs, Heavy=Heavy
+    )

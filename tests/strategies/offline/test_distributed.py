@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,8 @@ def test_two_processes_take_the_steps_of_one_and_a_killed_one_is_an_error(tmp_pa
     assert "refused: coreset is not the same in every process" in other
     assert float(re.search(r"after ([0-9.]+) s", said)[1]) < 15
     assert "another process of the training was killed" in said
+    assert "warned 2 times" in said
+    assert "warned 0 times" in other
 
 
 def test_one_process_alone_takes_the_same_steps():
@@ -87,6 +90,34 @@ def test_one_process_alone_takes_the_same_steps():
     assert [epochs.train(c) for c in (coreset, None, coreset)] == pytest.approx(losses, abs=1e-5)
     for name, value in model.state_dict().items():
         assert torch.allclose(other.state_dict()[name], value, atol=2e-6), name
+
+
+def heavy(heaviest, rows=60):
+    weights = torch.ones(rows, dtype=torch.float64)
+    weights[1] = heaviest
+    return Coreset.of(torch.arange(rows), weights=weights)
+
+
+def test_rows_that_outweigh_their_batches_are_warned_of_once_a_coreset():
+    columns, model = data(), network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
+    pair = (columns["x"], columns["y"])
+    epochs = DistributedEpochs(model, optimizer, nn.CrossEntropyLoss(), pair, batch_size=9)
+    # 60 · 59 / 118 = 30 times the mean, and 60 · 177 / 236 = 45
+    with pytest.warns(UserWarning, match="a row of the coreset weighs 30 times the mean") as told:
+        losses = [epochs.train(c) for c in (heavy(59.0), heavy(59.0), None, heavy(59.0))]
+    assert len(losses) == 4
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert "as much as 3.3 batches of 9" in str(told[0].message)
+    with pytest.warns(UserWarning, match="weighs 45 times the mean") as told:
+        epochs.train(heavy(177.0))
+    assert len(told) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        epochs.train(heavy(10.0))
+        epochs.batch_size = 40
+        epochs.train(heavy(59.0))
 
 
 def test_what_is_wrong_is_said():

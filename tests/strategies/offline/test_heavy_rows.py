@@ -1,8 +1,6 @@
 """Rows that outweigh their batches: said once a fit, with what to do instead."""
 
 import warnings
-from dataclasses import dataclass
-from typing import ClassVar
 
 import pytest
 import torch
@@ -10,31 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clcore.coreset import Coreset
-from clcore.selector import Selector
 from strategies.offline.heavy_rows import LIMIT, warn_of_heavy_rows
 
 ROWS = 300
 
 
-@dataclass(frozen=True)
-class Heavy(Selector):
-    """The first rows; the first of them weighs `heaviest` times the mean, the others alike."""
-
-    heaviest: float = 200.0
-
-    signals: ClassVar[tuple[str, ...]] = ("logits",)
-    weighted: ClassVar[bool] = True
-
-    def _select(self, pool, k, *, given, allowance, generator):
-        weights = torch.full((k,), (k - self.heaviest) / (k - 1), dtype=torch.float64)
-        weights[0] = self.heaviest
-        return Coreset.of(torch.arange(k), weights=weights)
-
-
 @pytest.fixture
 def make(kit):
     def make(heaviest=200.0, **options):
-        return kit.trainer(Heavy(heaviest), 250, data=kit.blobs(ROWS), **options)
+        return kit.trainer(kit.Heavy(heaviest), 250, data=kit.blobs(ROWS), **options)
 
     return make
 

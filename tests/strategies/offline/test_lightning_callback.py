@@ -38,7 +38,7 @@ def run(kit, tmp_path):
             assert self.trainer.estimated_stepping_batches > 0
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    def fit(epochs, loader=None, checkpoint=None, **options):
+    def fit(epochs, loader=None, checkpoint=None, told=None, devices=None, **options):
         learner, callback = Learner(), CoresetCallback(**options)
         trainer = lightning.Trainer(
             max_epochs=epochs,
@@ -49,11 +49,15 @@ def run(kit, tmp_path):
             enable_model_summary=False,
             callbacks=[callback],
             default_root_dir=tmp_path,
+            **(devices or {}),
         )
         data = TensorDataset(*kit.blobs())
         loader = DataLoader(data, batch_size=16, shuffle=True) if loader is None else loader
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            if told is not None:
+                warnings.showwarning = lambda message, *_, **__: told.append(str(message))
+                warnings.filterwarnings("always", message="weights: ")
             trainer.fit(learner, loader, ckpt_path=checkpoint)
         return learner, callback, trainer
 
@@ -87,6 +91,47 @@ def test_goes_on_from_lightnings_checkpoint(run, tmp_path, kit):
     resumed, anew, _ = run(6, checkpoint=tmp_path / "lightning.ckpt", **options)
     assert not torch.equal(anew.coreset.indices, first.coreset.indices)
     assert torch.equal(kit.flat(whole.model), kit.flat(resumed.model))
+
+
+@pytest.fixture
+def heavy_run(run, kit):
+    """Fits on a coreset with a row of 200 times the mean; returns what was warned of."""
+
+    def fit(epochs, *, heaviest=200.0, batch_size=16, **options):
+        told = []
+        loader = DataLoader(TensorDataset(*kit.blobs(300)), batch_size=batch_size, shuffle=True)
+        run(epochs, loader, told=told, selector=kit.Heavy(heaviest), fraction=250, **options)
+        return told
+
+    return fit
+
+
+def test_rows_that_outweigh_a_step_are_warned_of_once_a_selection(heavy_run):
+    told = heavy_run(6, warmup_epochs=1, every=3)
+    assert len(told) == 2
+    assert all(
+        " chose weighs 200 times the mean, as much as 12.5 batches of 16" in text for text in told
+    )
+    assert len(heavy_run(3, every=None)) == 1
+    assert not heavy_run(2, heaviest=23.0)
+    assert not heavy_run(2, batch_size=140)
+
+
+def test_a_step_is_all_batches_that_are_accumulated(heavy_run):
+    (text,) = heavy_run(1, devices={"accumulate_grad_batches": 4})
+    assert "as much as 3.1 batches of 64" in text
+    assert not heavy_run(1, devices={"accumulate_grad_batches": 9})
+
+
+def test_the_first_process_alone_warns(heavy_run, monkeypatch):
+    monkeypatch.setattr(lightning.Trainer, "is_global_zero", property(lambda _: False))
+    assert not heavy_run(2)
+
+
+def test_a_step_is_the_batches_of_all_processes(heavy_run, monkeypatch):
+    monkeypatch.setattr(lightning.Trainer, "world_size", property(lambda _: 2))
+    (text,) = heavy_run(1)
+    assert "as much as 6.2 batches of 32" in text
 
 
 def test_bad_input(run, kit):
