@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -32,7 +33,8 @@ class ModelSettings:
             first stage.
         dropout: Dropout rate after each hidden layer; `"conv"`: of whole channels after each
             convolution, of units after the fully connected layer; not of the ResNets.
-        batch_norm: `"mlp"`: whether each hidden layer normalises over the batch, before its ReLU.
+        batch_norm: `"mlp"`: whether each hidden layer normalises over the batch, before its ReLU;
+            a batch of one row by the running statistics.
         initialisation: `"torch"`: PyTorch's default; `"xavier"`: weights uniform in
             ±√(6 / (fan in + fan out)), biases zero, as Mammoth and its descendants do.
         activation: `"mlp"`: after each hidden layer, `"relu"` or `"sigmoid"`.
@@ -54,7 +56,8 @@ class MLP(nn.Module):
         hidden: Units of each hidden layer, at least one layer.
         classes: Outputs.
         dropout: Dropout rate after each hidden layer.
-        batch_norm: Whether each hidden layer normalises over the batch.
+        batch_norm: Whether each hidden layer normalises over the batch. One row alone has no
+            deviation, so in training, too, it is normalised by the running statistics.
         activation: After each hidden layer.
     """
 
@@ -82,8 +85,24 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits `[n, classes]` of samples `[n, ...]`."""
-        logits: Tensor = self.classifier(self.features(x))
+        # The last mini-batch of an experience, or a memory, may be a single row.
+        alone = self.training and len(x) == 1
+        with _running_statistics(self.features) if alone else nullcontext():
+            logits: Tensor = self.classifier(self.features(x))
         return logits
+
+
+@contextmanager
+def _running_statistics(layers: nn.Module) -> Iterator[None]:
+    """Let layers that normalise over the batch use their running statistics meanwhile."""
+    norms = [m for m in layers.modules() if isinstance(m, nn.BatchNorm1d) and m.training]
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()
 
 
 class Conv(nn.Module):

@@ -57,6 +57,23 @@ def test_batch_norm_comes_before_the_relu():
     assert torch.allclose(hidden.mean(0), torch.zeros(7), atol=1e-6)
 
 
+def test_batch_norm_of_one_row_is_by_the_running_statistics():
+    model = build_model(ModelSettings(hidden=(7, 5), batch_norm=True), (1, 4, 4), 3, seed=0)
+    model(torch.rand(50, 1, 4, 4))  # the running statistics are no longer the first ones
+    row = torch.rand(1, 1, 4, 4)
+    kept = {name: value.clone() for name, value in model.named_buffers()}
+    output = model(row)
+    assert all(layer.training for layer in model.modules())
+    assert all(torch.equal(value, kept[name]) for name, value in model.named_buffers())
+    output.sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
+    assert torch.equal(output, model.eval()(row))
+    # A layer that somebody has put into evaluation mode stays there.
+    model.train().features[2].eval()
+    model(row)
+    assert [layer.training for layer in model.features] == [True, True, False, *[True] * 4]
+
+
 @pytest.mark.parametrize("side", [16, 28])
 def test_conv_has_the_layers_asked_for(side):
     model = build_model(ModelSettings("conv", (3, 4, 6), dropout=0.5), (2, side, side), 5, seed=0)
