@@ -160,11 +160,28 @@ def test_plugins(small, method, kind):
     assert learner.memory.fast.passes == 1
 
 
-def test_gdumb_trains_on_what_it_holds(small):
-    learner = learner_of(small, "gdumb", size=30)
+@pytest.mark.parametrize("passes", [1, 3])
+def test_gdumb_trains_on_what_it_holds(small, passes):
+    learner = learner_of(replace(small, passes=passes), "gdumb", size=30)
     # 20 exemplars are held after the first experience, 30 after the second.
-    assert [learner.steps(experience) for experience in (0, 1, 2)] == [50 * 4, 50 * 6, 50 * 6]
-    assert train(learner).iteration == 50 * 10
+    steps = [learner.steps(experience) for experience in (0, 1, 2)]
+    assert steps == [50 * passes * batches for batches in (4, 6, 6)]
+    assert train(learner).iteration == 50 * passes * 10
+
+
+@pytest.mark.parametrize("method", ["naive", "joint", "reservoir", "rainbow", "gdumb", "gcr"])
+def test_a_last_mini_batch_of_one_row_is_no_hindrance_to_batch_norm(small, method):
+    suite = replace(
+        small,
+        scenario={**small.scenario, "sampled": {"samples": 11}},
+        model=ModelSettings(hidden=(8,), batch_norm=True),
+        update="experience",
+    )
+    learner = learner_of(suite, method, size=6)  # 11 = 5 + 5 + 1 of the stream, 6 = 5 + 1 held
+    counts = train(learner, experiences=learner.experiences)
+    planned = sum(map(learner.steps, range(learner.experiences)))
+    assert counts.iteration == planned
+    assert all(bool(value.isfinite().all()) for value in learner.model.state_dict().values())
 
 
 # -- whole runs ------------------------------------------------------------------------------
