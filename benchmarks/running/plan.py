@@ -84,20 +84,7 @@ def cells_of(suite: Suite) -> list[Cell]:
         if labels.count(label) > 1:
             raise ArgumentError(f"methods: {label!r} is given more than once")
     for method in found:
-        if suite.training == "online" and not method.streaming:
-            raise ArgumentError(
-                f"methods: {method.label!r} chooses its memory again at the end of each "
-                f"experience, but {suite.name} is an online stream without such ends; use a "
-                "streaming memory such as 'reservoir'"
-            )
-        if (
-            suite.training == "online"
-            and type(method).build_plugin is not methods.Method.build_plugin
-        ):
-            raise ArgumentError(
-                f"methods: {method.label!r} has a training step of its own, which there is for "
-                f"batch training only, but {suite.name} is an online stream"
-            )
+        _check_fits(method, suite)
     cells = []
     for seed in suite.seeds:
         cells += [Cell(m.label, 0, seed) for m in found if not m.has_memory]
@@ -106,6 +93,30 @@ def cells_of(suite: Suite) -> list[Cell]:
     for size in dict.fromkeys(cell.memory_size for cell in cells):
         suite.rate(size)
     return cells
+
+
+def _check_fits(method: methods.Method, suite: Suite) -> None:
+    """Refuse a method of which a suite's training would leave nothing or only a part."""
+    if suite.training == "online" and not method.streaming:
+        raise ArgumentError(
+            f"methods: {method.label!r} chooses its memory again at the end of each experience, "
+            f"but {suite.name} is an online stream without such ends; use a streaming memory such "
+            "as 'reservoir', or --set training=batch"
+        )
+    own_step = type(method).build_plugin is not methods.Method.build_plugin
+    if suite.training == "online" and own_step:
+        raise ArgumentError(
+            f"methods: {method.label!r} has a training step of its own, which there is for batch "
+            f"training only, but {suite.name} is an online stream; use a method that only keeps a "
+            "memory, such as 'ocs-memory', or --set training=batch"
+        )
+    if suite.replay == "whole-memory" and method.has_memory and method.retrieval != "uniform":
+        raise ArgumentError(
+            f"methods: {method.label!r} picks the exemplars of each step, but {suite.name} takes "
+            "the whole memory in each (replay=whole-memory), so there is nothing to pick; use a "
+            "method that only keeps a memory, such as 'reservoir' or 'aser-update', or --set "
+            "replay=joint"
+        )
 
 
 def united(first: Iterable[C], second: Iterable[C]) -> list[C]:

@@ -1,3 +1,4 @@
+import re
 from dataclasses import fields, replace
 
 import pytest
@@ -106,6 +107,8 @@ def test_the_protocol_of_rainbow_memory():
 def test_the_protocol_of_borsos():
     permuted, splits = suites.find("borsos-permuted-mnist"), suites.find("borsos-split-mnist")
     for suite, beta in ((permuted, 0.01), (splits, 100.0)):
+        assert "aser-update" in suite.methods
+        assert not {"aser", "mir"} & set(suite.methods)
         assert (suite.epochs, suite.batch_size, suite.memory_sizes) == (400, 256, (100,))
         assert (suite.optimizer, suite.learning_rate) == ("adam", 0.0005)
         assert (suite.replay, suite.beta, suite.update) == ("whole-memory", beta, "experience")
@@ -175,11 +178,24 @@ def test_united_keeps_the_order_and_drops_repeats():
         ({"methods": ("ring+mean",)}, ArgumentError, r"the one there is, is ring\+nem"),
         ({"methods": ("joint+nem",)}, ArgumentError, "keeps no exemplars"),
         ({"methods": ("k-means", "k_means")}, ArgumentError, "'k-means' is given more than once"),
-        ({"training": "online"}, ArgumentError, "'herding' chooses its memory again"),
+        (
+            {"training": "online"},
+            ArgumentError,
+            "'herding' chooses its memory again .* such as 'reservoir', or --set training=batch",
+        ),
         (
             {"training": "online", "methods": ("ocs",)},
             ArgumentError,
-            "'ocs' has a training step of its own",
+            "'ocs' has a training step of its own.* such as 'ocs-memory', or --set training=batch",
+        ),
+        *(
+            (
+                {"replay": "whole-memory", "methods": ("naive", "reservoir", method)},
+                ArgumentError,
+                f"'{re.escape(method)}' picks the exemplars of each step, but split-digits takes "
+                "the whole .* such as 'reservoir' or 'aser-update', or --set replay=joint",
+            )
+            for method in ("mir", "aser", "aser+nem")
         ),
         ({"learning_rate": {50: 0.1}}, ArgumentError, r"--set learning_rate\.0=0\.1"),
     ],
