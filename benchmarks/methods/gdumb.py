@@ -28,7 +28,7 @@ class GDumb(Method):
         return GDumbBuffer(memory_size, seed=seed)
 
     def build_plugin(self, buffer: Buffer, suite: Suite, fast: FastStream) -> MemoryPlugin:
-        """The method's own training."""
-        from strategies import GDumb
+        """The method's own training: one step a mini-batch, whatever a suite does on its stream."""
+        from strategies import FastStream, GDumb
 
-        return GDumb(buffer, fast=fast)
+        return GDumb(buffer, fast=FastStream(max_bytes=fast.max_bytes))

@@ -159,11 +159,9 @@ class BatchLearner(Learner):
         if isinstance(self.memory, GDumb):
             before = sum(map(sum, sizes[:-1]))
             held = [min(before + sum(sizes[-1][: i + 1]), self.memory_size) for i in _places(sizes)]
-            epochs, trained = self.memory.epochs, held
-        else:
-            epochs, trained = self.epochs, sizes[-1]
-        batches = sum(-(-rows // self.batch_size) for rows in trained)
-        return epochs * self.suite.passes * batches
+            return self.memory.epochs * sum(-(-rows // self.batch_size) for rows in held)
+        batches = sum(-(-rows // self.batch_size) for rows in sizes[-1])
+        return self.epochs * self.suite.passes * batches
 
     def train(self, experience: int, monitor: Monitor) -> None:
         """Train inside Avalanche."""
