@@ -4,7 +4,7 @@ Aljundi, Lin, Goujaud and Bengio 2019, "Gradient based sample selection for onli
 learning" (NeurIPS), section 4.1, with the settings of the authors' script `Disjoint_Mnist.sh`:
 
 - 5 experiences of 2 classes, 1,000 training images each, seen once in batches of 10;
-- MLP of 2 x 100 units with Glorot's initial weights (`model/common.py` there; PyTorch's own are less
+- MLP of 2 x 100 units, Glorot's initial weights (`model/common.py` there; PyTorch's own are less
   than half as large in the first layer, and learn more slowly), plain SGD at 0.05, three iterations
   on each batch, and after each of them a step of its own on 10 exemplars;
 - 300, 400 or 500 exemplars; the accuracy is the mean over all experiences at the end.
