@@ -25,7 +25,6 @@ SUITES = [name for name in suites.names() if suites.find(name).kind == "continua
 
 QUICK = {
     "borsos-imbalanced-stream",  # chunks, convolutions, the whole memory in each step
-    "gss-permuted-mnist",  # the same classes again, several steps on each mini-batch
     "rm-blurry-mnist",  # blurred borders, BatchNorm, epochs on the memory alone
     "split-mnist-online",  # mini-batches that come once, without Avalanche
 }
