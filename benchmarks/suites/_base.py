@@ -213,6 +213,12 @@ class Suite(AnySuite):
         """Refuse settings that would be without effect beside others."""
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
             raise ArgumentError("nesterov: SGD with a momentum above 0 is needed")
+        if self.memory_epochs and self.replay != "joint":
+            raise ArgumentError(
+                f"memory_epochs: got {self.memory_epochs} beside replay={self.replay}; epochs on "
+                "the memory alone come after joint replay only: set replay=joint, or "
+                "memory_epochs=0"
+            )
         if self.training != "online":
             return
         for entry in fields(self):

@@ -217,6 +217,8 @@ def test_what_cant_be_run_is_refused(changes, error, words):
         ({"seeds": (-1,)}, "seeds: got -1"),
         ({"methods": ()}, "methods: at least one"),
         ({"nesterov": True}, "nesterov: SGD with a momentum above 0 is needed"),
+        ({"memory_epochs": 2, "replay": "separate"}, "memory_epochs: got 2 beside replay=separate"),
+        ({"memory_epochs": 2, "replay": "whole-memory"}, "after joint replay only"),
         ({"nesterov": True, "momentum": 0.9, "optimizer": "adam"}, "nesterov: SGD with"),
         ({"training": "online", "passes": 3}, "passes: got 3, which online training doesn't"),
         ({"training": "online", "replay": "separate"}, "replay: got 'separate', which online"),
