@@ -20,14 +20,15 @@ class Evaluator:
     Args:
         scenario: Whose test sets.
         transform: From uint8 images to the network's input.
-        batch_size: Rows classified at once; the same always, since it can change the last bit.
+        batch_size: Rows classified at once; the same always, since it can change the last bit. What
+            200 rows leave between the layers of a small network stays in a processor's cache.
 
     Attributes:
         seconds: Wall-clock seconds spent so far.
     """
 
     def __init__(
-        self, scenario: Scenario, transform: Callable[[Tensor], Tensor], batch_size: int = 1000
+        self, scenario: Scenario, transform: Callable[[Tensor], Tensor], batch_size: int = 200
     ) -> None:
         self.tests = [(e.test_x, e.test_y) for e in scenario.evaluation]
         self.transform = transform
