@@ -16,8 +16,8 @@ from benchmarks.suites._base import Suite
 from benchmarks.suites.gss_split_mnist import METHODS
 
 CODE = "the authors' code (zalanborsos/bilevel_coresets)"
-# Each step takes the whole memory: no exemplar is picked, and `mir` would be `reservoir`.
-_METHODS = tuple("aser-update" if name == "aser" else name for name in METHODS if name != "mir")
+# Each step takes the whole memory, so there is nothing for these two to pick.
+_METHODS = tuple(name for name in METHODS if name not in ("aser", "mir"))
 
 SUITE = Suite(
     name="borsos-permuted-mnist",
