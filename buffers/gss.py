@@ -44,9 +44,9 @@ and so stores replayed rows again, and fills its loader with rows that were neve
 
 Expected numbers: Split MNIST, 5 × 1,000 samples, M = 300 / 400 / 500 in the paper: greedy 82.6 /
 84.6 / 84.8, IQP 75.9 / 82.1 / 84.1, cluster 75.7 / 81.4 / 83.9. The authors' imbalanced Split
-MNIST, M = 300: greedy 77.96, IQP 76.49, reservoir 69.12. A plain reservoir reached 85.3 to the 83.0
-of a greedy memory in our own balanced runs of that protocol, so what speaks for it is imbalance;
-see `docs/benchmarks.md`.
+MNIST, M = 300: greedy 77.96, IQP 76.49, reservoir 69.12. Ours, with the authors' initial weights:
+82.1, 75.9 and 76.3 at M = 300; imbalanced 76.7, 80.0 and 72.0. A plain reservoir reaches 86.3 on
+the balanced stream, so what speaks for GSS is imbalance; see `docs/benchmarks.md`.
 """
 
 from __future__ import annotations
