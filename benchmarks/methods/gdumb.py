@@ -31,4 +31,6 @@ class GDumb(Method):
         """The method's own training: one step a mini-batch, whatever a suite does on its stream."""
         from strategies import FastStream, GDumb
 
-        return GDumb(buffer, fast=FastStream(max_bytes=fast.max_bytes))
+        if fast.passes > 1:
+            fast = FastStream(max_bytes=fast.max_bytes, evaluate=fast.evaluate)
+        return GDumb(buffer, fast=fast)
