@@ -51,6 +51,9 @@ def from_plain(kind: type[T], record: Mapping[str, Any]) -> T:
         return TypeAdapter(kind).validate_python(record)
     except ValidationError as error:
         first = error.errors()[0]
+        own = first.get("ctx", {}).get("error")
+        if isinstance(own, ArgumentError):  # from the settings' own checks: says all by itself
+            raise ArgumentError(str(own)) from error
         # Branches of a union are part of pydantic's location, not of the setting's name.
         names = [str(part) for part in first["loc"] if _is_setting(str(part))]
         given = first.get("input")

@@ -56,6 +56,13 @@ def test_wrong_values_are_named(assignment, words):
         override(SUITE, [assignment])
 
 
+def test_settings_that_do_not_go_together_are_told_in_one_sentence():
+    suite = suites.find("split-digits")
+    with pytest.raises(ArgumentError) as caught:
+        override(suite, ["nesterov=true"])
+    assert str(caught.value) == "nesterov: SGD with a momentum above 0 is needed"
+
+
 def test_changes_are_written_as_they_would_be_typed():
     assert list(changed(SUITE, override(SUITE, ["scenario.sampled.samples=9"]))) == [
         "scenario.sampled.samples=9"
