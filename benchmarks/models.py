@@ -296,7 +296,7 @@ def build_model(
         if settings.initialisation == "xavier":
             model.apply(_xavier)
     if any(isinstance(module, nn.Conv2d) for module in model.modules()):
-        # Convolutions, pooling and normalisation take less time so, on a CPU as on a GPU.
+        # Convolutions, pooling and normalisation take less time so, on a CPU.
         model = model.to(memory_format=torch.channels_last)
     return model
 

@@ -15,11 +15,10 @@ sum of the smallest entries of ∇f(y): a valid bound however rough the solver's
 tighter and changes no order.
 
 Differences from reference codes: the authors use miosqp, which has no release that still installs,
-and stop its branch and bound after 1,000 nodes. Run from its sources with OSQP 0.6 on programs of
-one of our runs (300 of 400), it kept 297 to 300 rows, as its solver lets their sum be off by a
-thousandth; choosing as many, the relaxation with swaps had the lower objective each time, by 0.2 to
-1.2 %. They fall back to *all* candidates where a program is found
-infeasible (it can't be: k ≤ n).
+and stop its branch and bound after 1,000 nodes. Run from its sources with OSQP 0.6 on six programs
+of one of our runs (300 of 400), it kept 297 to 300 rows; choosing as many, the relaxation with
+swaps made the same choice once and had a lower objective five times, by 0.2 to 1.2 %. They fall
+back to *all* candidates where a program is found infeasible (it can't be: k ≤ n).
 """
 
 from __future__ import annotations
